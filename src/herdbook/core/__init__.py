@@ -1,0 +1,1 @@
+"""Meaning: frozen values and the rules they keep. No input or output."""

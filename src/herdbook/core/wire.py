@@ -1,0 +1,144 @@
+"""Values to JSON and back: the one notation of HTTP, `--json`, exports and stored documents.
+
+Field names are the values' own, times ISO 8601 in UTC with microseconds and `Z`. Reading
+ignores fields it does not know, so that an older client understands a newer server.
+"""
+
+import json
+import types
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, fields, is_dataclass
+from datetime import UTC, datetime
+from enum import Enum
+from functools import cache
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+from herdbook.errors import Invalid
+
+T = TypeVar("T")
+
+
+def time_text(at: datetime) -> str:
+    """Write a time: ISO 8601, UTC, microseconds, `Z`."""
+    return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def time_value(text: str, *, field: str = "time") -> datetime:
+    """Read a time; without an offset it is UTC.
+
+    Raises:
+        Invalid: it is not ISO 8601.
+
+    Example:
+        >>> time_value("2026-01-14T12:00:00").isoformat()
+        '2026-01-14T12:00:00+00:00'
+    """
+    try:
+        found = datetime.fromisoformat(text)
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, TypeError, OverflowError):
+        raise Invalid(
+            f"{field} {text!r:.60} is not a time: write 2026-01-14 or 2026-01-14T12:00:00Z",
+            field=field,
+        ) from None
+
+
+def plain(value: object) -> Any:  # noqa: PLR0911 - one answer a kind
+    """Give a value as what `json.dumps` takes."""
+    match value:
+        case None | bool() | int() | float():
+            return value
+        case Enum():
+            return value.value
+        case str():
+            return value
+        case datetime():
+            return time_text(value)
+        case Mapping():
+            return {str(k): plain(v) for k, v in value.items()}
+        case tuple() | list():
+            return [plain(v) for v in value]
+        case _ if is_dataclass(value):
+            return {
+                name: plain(getattr(value, name)) for name in _names(typing.cast(Any, type(value)))
+            }
+    raise TypeError(f"{type(value).__name__} has no JSON notation")
+
+
+def dumps(value: object) -> str:
+    """Write a value as compact JSON, its fields in their own order."""
+    return json.dumps(plain(value), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def canonical(value: object) -> str:
+    """Write a value as JSON in which equal values are equal texts: sorted keys, no spaces."""
+    return json.dumps(
+        plain(value),
+        separators=(",", ":"),
+        ensure_ascii=True,
+        sort_keys=True,
+        allow_nan=False,
+    )
+
+
+def value(kind: type[T], data: object) -> T:
+    """Read a value of a kind from what `json.loads` gave.
+
+    Raises:
+        Invalid: the data does not have the kind's shape.
+    """
+    reader: Callable[[Any], T] = _reader(typing.cast(Any, kind))
+    try:
+        return reader(data)
+    except (TypeError, KeyError, ValueError, AttributeError) as error:
+        raise Invalid(f"this is not a {kind.__name__}: {error}") from error
+
+
+@cache
+def _names(kind: Any) -> tuple[str, ...]:
+    return tuple(f.name for f in fields(kind))
+
+
+@cache
+def _reader(kind: Any) -> Callable[[Any], Any]:  # noqa: C901, PLR0911, PLR0912 - one answer a kind
+    origin = get_origin(kind)
+    if origin in (typing.Union, types.UnionType):
+        inner = _reader(next(a for a in get_args(kind) if a is not type(None)))
+        return lambda data: None if data is None else inner(data)
+    if origin is tuple:
+        inner = _reader(get_args(kind)[0])
+        return lambda data: tuple(inner(item) for item in data)
+    if origin is not None and issubclass(origin, Mapping):
+        inner = _reader(get_args(kind)[1])
+        return lambda data: {str(k): inner(v) for k, v in data.items()}
+    if isinstance(kind, type):
+        if is_dataclass(kind):
+            return _dataclass_reader(kind)
+        if kind is datetime:
+            return time_value
+        if issubclass(kind, Enum):
+            return kind
+        if kind is float:
+            return lambda data: data if isinstance(data, int | float) else _not(kind, data)
+        if kind in (str, int, bool):
+            return lambda data: data if isinstance(data, kind) else _not(kind, data)
+    return lambda data: data
+
+
+def _not(kind: type, data: object) -> None:
+    raise TypeError(f"{data!r:.40} is not {kind.__name__}")
+
+
+def _dataclass_reader(kind: type) -> Callable[[Any], Any]:
+    hints = get_type_hints(kind)
+    readers = {f.name: _reader(hints[f.name]) for f in fields(kind)}
+    needed = {f.name for f in fields(kind) if f.default is f.default_factory is MISSING}
+
+    def read(data: Mapping[str, Any]) -> object:
+        missing = needed - data.keys()
+        if missing:
+            raise TypeError(f"{', '.join(sorted(missing))} missing")
+        return kind(**{name: readers[name](data[name]) for name in readers if name in data})
+
+    return read
