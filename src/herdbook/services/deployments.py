@@ -1,0 +1,393 @@
+"""Move aliases: promote, roll back, switch; and tell what was where, when and by whom."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from herdbook.core import names
+from herdbook.core.access import Action
+from herdbook.core.deployments import Alias, Holding, Move, MoveKind
+from herdbook.core.events import Change
+from herdbook.core.models import Status, Version, check_transition
+from herdbook.core.numbers import Number
+from herdbook.core.pages import PAGE_DEFAULT, Page
+from herdbook.core.pages import page_size as checked_size
+from herdbook.core.ports import Work
+from herdbook.core.refs import CHAMPION, LATEST, VersionRef, version_ref
+from herdbook.core.wire import plain
+from herdbook.errors import Conflict, Invalid, NotFound, RefusedMove, StaleEpoch
+
+SLOTS = ("blue", "green")
+STEPS_LIMIT = 1_000
+
+
+def promote(
+    work: Work,
+    ref: str | VersionRef,
+    *,
+    alias: str = CHAMPION,
+    reason: str = "",
+    expected_epoch: int | None = None,
+) -> Move:
+    """Point an alias at a version; as champion it enters production, its predecessor leaves.
+
+    Args:
+        work: the unit of work.
+        ref: the version.
+        alias: the alias to move.
+        reason: why, kept with the move.
+        expected_epoch: refuse unless the alias is at this epoch; 0 for one that never moved.
+
+    Raises:
+        StaleEpoch: the alias moved since.
+        RefusedMove: the version's status does not allow it.
+        Conflict: the alias already points there.
+    """
+    wanted = _allowed(work, version_ref(ref), alias)
+    version = work.versions.get(wanted)
+    present = work.deployments.get(version.model, alias)
+    if present is not None and present.number == version.number:
+        _expect(work, version.model, alias, expected_epoch)
+        raise Conflict(f"{version.model}@{alias} is {version.number} already", field="ref")
+    epoch = _expect(work, version.model, alias, expected_epoch)
+    back = _behind(work, version.model, alias, epoch)
+    return _move(
+        work,
+        version,
+        alias=alias,
+        kind=MoveKind.PROMOTE,
+        reason=reason,
+        epoch=epoch,
+        back=back,
+    )
+
+
+def rollback(  # noqa: PLR0913 - the three ways to say where to
+    work: Work,
+    model: str,
+    *,
+    alias: str = CHAMPION,
+    steps: int = 1,
+    to: str = "",
+    to_time: datetime | None = None,
+    reason: str = "",
+    expected_epoch: int | None = None,
+) -> Move:
+    """Move an alias back along its history.
+
+    Args:
+        work: the unit of work.
+        model: the model's name.
+        alias: the alias to move.
+        steps: how many versions back, 1 to 1,000; a second rollback goes further back, not
+            forward again.
+        to: the number to go back to; it must have held the alias before.
+        to_time: go back to what it pointed at then.
+        reason: why, kept with the move.
+        expected_epoch: refuse unless the alias is at this epoch.
+
+    Raises:
+        NotFound: the history does not reach that far back.
+    """
+    _allowed(work, VersionRef(model, alias=alias), alias)
+    if (steps != 1) + bool(to) + (to_time is not None) > 1:
+        raise Invalid("give steps, a version or a time to roll back to, only one", field="steps")
+    epoch = _expect(work, model, alias, expected_epoch)
+    target = _target(work, model, alias, epoch, steps=steps, to=to, to_time=to_time)
+    version = work.versions.get(VersionRef(model, target.to_number))
+    present = work.deployments.get(model, alias)
+    if present is not None and present.number == version.number:
+        raise Conflict(f"{model}@{alias} is {version.number} already", field="to")
+    back = target.back_epoch
+    return _move(
+        work,
+        version,
+        alias=alias,
+        kind=MoveKind.ROLLBACK,
+        reason=reason,
+        epoch=epoch,
+        back=back,
+    )
+
+
+def _target(  # noqa: PLR0913 - the three ways to say where to
+    work: Work,
+    model: str,
+    alias: str,
+    epoch: int,
+    *,
+    steps: int,
+    to: str,
+    to_time: datetime | None,
+) -> Move:
+    if to:
+        number = work.versions.get(VersionRef(model, Number(to).text)).number
+        found = work.deployments.last_to(model, alias, number)
+        if found is None:
+            raise NotFound(
+                f"{model} {number} never was {alias}; promote it instead of rolling back",
+                field="to",
+            )
+        return found
+    if to_time is not None:
+        held = work.deployments.at(to_time, model=model, alias=alias)
+        if not held:
+            raise NotFound(f"{model}@{alias} pointed nowhere at {to_time:%Y-%m-%d %H:%M:%S}Z")
+        return held[0].since
+    return _steps_back(work, model, alias, epoch, steps)
+
+
+def _steps_back(work: Work, model: str, alias: str, epoch: int, steps: int) -> Move:
+    if not 1 <= steps <= STEPS_LIMIT:
+        raise Invalid(f"steps is {steps}; it must be 1 to {STEPS_LIMIT:,}", field="steps")
+    move = work.deployments.at_epoch(model, alias, epoch) if epoch else None
+    for gone in range(steps):
+        back = move.back_epoch if move else 0
+        move = work.deployments.at_epoch(model, alias, back) if back else None
+        if move is None:
+            raise NotFound(
+                f"{model}@{alias} cannot go {steps} back: its history reaches {gone} "
+                f"version{'' if gone == 1 else 's'} back; `herdbook deployments history {model}` "
+                "shows it",
+                field="steps",
+            )
+    if move is None or not move.to_number:
+        raise NotFound(f"{model}@{alias} pointed nowhere then; choose a version with --to")
+    return move
+
+
+def switch(  # noqa: PLR0913 - two slots, an alias and the move's own facts
+    work: Work,
+    model: str,
+    *,
+    to: str = "",
+    slots: Sequence[str] = SLOTS,
+    alias: str = CHAMPION,
+    reason: str = "",
+    expected_epoch: int | None = None,
+) -> Move:
+    """Switch the champion to the other of two aliases (blue/green).
+
+    Args:
+        work: the unit of work.
+        model: the model's name.
+        to: the alias to take the version from; "" for the slot that is not live.
+        slots: the two aliases.
+        alias: the alias to move.
+        reason: why, kept with the move.
+        expected_epoch: refuse unless the alias is at this epoch.
+    """
+    _allowed(work, VersionRef(model, alias=alias), alias)
+    epoch = _expect(work, model, alias, expected_epoch)
+    live = work.deployments.get(model, alias)
+    held = {name: work.deployments.get(model, name) for name in ([to] if to else slots)}
+    others = [a for a in held.values() if a and (live is None or a.number != live.number)]
+    if len(others) != 1:
+        shown = ", ".join(f"{n} {a.number if a else 'nowhere'}" for n, a in held.items())
+        raise Conflict(
+            f"cannot tell what to switch {model}@{alias} to: it is "
+            f"{live.number if live else 'nowhere'}, {shown}; point one of them at the version "
+            f"to come, with `herdbook deploy {model} VERSION --alias {next(iter(held))}`",
+            field="to",
+        )
+    version = work.versions.get(VersionRef(model, others[0].number))
+    back = _behind(work, model, alias, epoch)
+    return _move(
+        work,
+        version,
+        alias=alias,
+        kind=MoveKind.SWITCH,
+        reason=reason,
+        epoch=epoch,
+        back=back,
+    )
+
+
+def remove(
+    work: Work,
+    model: str,
+    alias: str,
+    *,
+    reason: str = "",
+    expected_epoch: int | None = None,
+) -> Move:
+    """Take an alias away; its history stays, a champion leaves production."""
+    _allowed(work, VersionRef(model, alias=alias), alias)
+    epoch = _expect(work, model, alias, expected_epoch)
+    if work.deployments.get(model, alias) is None:
+        raise _no_alias(model, alias)
+    return _move(
+        work,
+        None,
+        model=model,
+        alias=alias,
+        kind=MoveKind.REMOVE,
+        reason=reason,
+        epoch=epoch,
+        back=epoch,
+    )
+
+
+def _allowed(work: Work, ref: VersionRef, alias: str) -> VersionRef:
+    if alias == LATEST:
+        raise Invalid("latest moves by itself; choose another alias", field="alias")
+    names.alias_name(alias)
+    work.by.allow(Action.DEPLOY, ref.model)
+    work.models.lock(ref.model)
+    return ref
+
+
+def _expect(work: Work, model: str, alias: str, expected: int | None) -> int:
+    epoch = work.deployments.epoch(model, alias)
+    if expected is not None and expected != epoch:
+        raise StaleEpoch(
+            f"{model}@{alias} is at epoch {epoch}, not {expected}: it moved since you looked",
+            field="expected_epoch",
+            details={"epoch": epoch},
+        )
+    return epoch
+
+
+def _behind(work: Work, model: str, alias: str, epoch: int) -> int:
+    """Give the epoch a rollback of the coming move restores: a removal is stepped over."""
+    last = work.deployments.at_epoch(model, alias, epoch) if epoch else None
+    return last.back_epoch if last is not None and not last.to_number else epoch
+
+
+def _move(  # noqa: PLR0913 - the fields of a move
+    work: Work,
+    version: Version | None,
+    *,
+    alias: str,
+    kind: MoveKind,
+    reason: str,
+    epoch: int,
+    back: int,
+    model: str = "",
+) -> Move:
+    name = version.model if version else model
+    present = work.deployments.get(name, alias)
+    move = Move(
+        model=name,
+        alias=alias,
+        epoch=epoch + 1,
+        kind=kind,
+        from_number=present.number if present else "",
+        to_number=version.number if version else "",
+        back_epoch=back,
+        at=work.now(),
+        by=work.by.name,
+        reason=names.prose(reason, field="reason"),
+        statuses=_statuses(version, present, alias),
+    )
+    work.deployments.move(move)
+    _repoint(work, move)
+    work.record(Change(action="alias.moved", model=name, number=move.to_number, body=plain(move)))
+    return move
+
+
+def _statuses(version: Version | None, present: Alias | None, alias: str) -> dict[str, str]:
+    if alias != CHAMPION:
+        return {}
+    changes: dict[str, str] = {}
+    if present is not None:
+        changes[present.number] = str(Status.DEPRECATED)
+    if version is not None:
+        _check_servable(version)
+        changes[version.number] = str(Status.PRODUCTION)
+    return changes
+
+
+def _check_servable(version: Version) -> None:
+    if not version.sealed:
+        raise RefusedMove(
+            f"{version.ref} is {version.status}: finish it first, with "
+            f"`herdbook versions status {version.ref} development`",
+            field="ref",
+        )
+    if version.status is Status.ARCHIVED:
+        raise RefusedMove(
+            f"{version.ref} is archived; restore it before promoting it, with "
+            f"`herdbook versions status {version.ref} deprecated`",
+            field="ref",
+        )
+    check_transition(version.ref, version.status, Status.PRODUCTION)
+
+
+def _repoint(work: Work, move: Move) -> None:
+    """Bring the version's and the model's own account of their aliases up to date."""
+    for number in {move.from_number, move.to_number} - {""}:
+        version = work.versions.get(VersionRef(move.model, number))
+        aliases = set(version.aliases) - {move.alias}
+        if number == move.to_number:
+            aliases.add(move.alias)
+        status = Status(move.statuses.get(number, version.status))
+        work.versions.save(
+            replace(
+                version,
+                aliases=tuple(sorted(aliases)),
+                status=status,
+                updated_at=work.now(),
+            )
+        )
+    model = work.models.get(move.model)
+    aliases_now = {k: v for k, v in model.aliases.items() if k != move.alias}
+    if move.to_number:
+        aliases_now[move.alias] = move.to_number
+    work.models.save(
+        replace(model, aliases=dict(sorted(aliases_now.items())), updated_at=work.now())
+    )
+
+
+def alias(work: Work, model: str, alias: str = CHAMPION) -> Alias:
+    """Give an alias and its epoch."""
+    ref = VersionRef(model, alias=alias)
+    work.by.allow(Action.READ, ref.model)
+    work.models.get(model)
+    found = work.deployments.get(model, alias)
+    if found is None:
+        raise _no_alias(model, alias)
+    return found
+
+
+def _no_alias(model: str, alias: str) -> NotFound:
+    return NotFound(
+        f"{model}@{alias} points nowhere; point it with `herdbook deploy {model} VERSION"
+        f"{'' if alias == CHAMPION else ' --alias ' + alias}`",
+        field="alias",
+    )
+
+
+def history(
+    work: Work,
+    *,
+    model: str = "",
+    alias: str = "",
+    page_size: int = PAGE_DEFAULT,
+    page: str | None = None,
+) -> Page[Move]:
+    """Give moves, newest first: of one alias, one model or all."""
+    if model:
+        work.by.allow(Action.READ, names.model_name(model))
+        work.models.get(model)
+    return work.deployments.moves(
+        model=model or None, alias=alias or None, size=checked_size(page_size), page=page
+    )
+
+
+def at(
+    work: Work, *, time: datetime | None = None, model: str = "", alias: str = CHAMPION
+) -> Page[Holding]:
+    """Tell what an alias pointed at at a time, and who put it there.
+
+    Args:
+        work: the unit of work.
+        time: when; None for now.
+        model: one model, or "" for all.
+        alias: the alias.
+    """
+    if model:
+        work.by.allow(Action.READ, names.model_name(model))
+        work.models.get(model)
+    held = work.deployments.at(time or work.now(), model=model or None, alias=alias)
+    return Page(items=tuple(held))

@@ -1,0 +1,64 @@
+"""Read and verify the audit log."""
+
+from collections.abc import Iterator
+
+from herdbook.core import events as log
+from herdbook.core.access import Action
+from herdbook.core.events import Checkpoint, Event, Verdict
+from herdbook.core.pages import PAGE_DEFAULT, Page, page_position, page_token
+from herdbook.core.pages import page_size as checked_size
+from herdbook.core.ports import Work
+
+
+def page(
+    work: Work,
+    *,
+    model: str = "",
+    action: str = "",
+    page_size: int = PAGE_DEFAULT,
+    page: str | None = None,
+) -> Page[Event]:
+    """Give events in the order they happened: of one model the caller may read, or all.
+
+    The whole log needs the role admin: its events name every model.
+    """
+    work.by.allow(Action.READ if model else Action.ADMIN, model)
+    size = checked_size(page_size)
+    shape = f"events {model} {action}"
+    position = page_position(page, shape=shape, kinds=(int,))
+    after = position[0] if position else 0
+    found = work.events.page(
+        model=model or None, action=action or None, after=int(str(after)), size=size
+    )
+    if len(found.items) < size:
+        return Page(found.items)
+    return Page(found.items, page_token(shape, [found.items[-1].seq]))
+
+
+def every(work: Work, *, since: int = 0) -> Iterator[Event]:
+    """Give every event after one, in order and constant memory."""
+    work.by.allow(Action.ADMIN)
+    return work.events.since(since)
+
+
+def checkpoint(work: Work) -> Checkpoint:
+    """Tell where the log stands, to be kept outside the database."""
+    work.by.allow(Action.ADMIN)
+    return work.events.head()
+
+
+def verify(work: Work, *, against: Checkpoint | None = None) -> Verdict:
+    """Check the whole log, against a checkpoint kept outside when there is one."""
+    work.by.allow(Action.ADMIN)
+    found = log.verify(work.events.since(0), against=against)
+    head = work.events.head()
+    if found.ok and head != found.head:
+        problem = f"the log ends at event {found.head.seq}, its head is at {head.seq}"
+        return Verdict(
+            ok=False,
+            events=found.events,
+            head=found.head,
+            problem=problem,
+            seq=found.events + 1,
+        )
+    return found

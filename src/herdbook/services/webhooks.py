@@ -1,0 +1,94 @@
+"""Webhooks: who is told of changes. The outbox is filled in the transaction of the change."""
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Sequence
+from dataclasses import replace
+
+from herdbook.core import names
+from herdbook.core.access import Action, Grant, Role
+from herdbook.core.events import Change, Event
+from herdbook.core.pages import PAGE_DEFAULT, Page
+from herdbook.core.pages import page_size as checked_size
+from herdbook.core.ports import Work
+from herdbook.core.webhooks import Delivery, NewWebhook, Webhook, back_off, webhook_url
+from herdbook.core.wire import canonical
+
+SIGNATURE_HEADER = "Herdbook-Signature"
+
+
+def create(work: Work, url: str, *, actions: Sequence[str] = (), model: str = "*") -> NewWebhook:
+    """Tell an address of events; the secret its deliveries are signed with is shown once."""
+    work.by.allow(Action.ADMIN)
+    Grant(Role.VIEWER, model)
+    for action in actions:
+        names.key(action, field="actions")
+    webhook = Webhook(
+        id=0,
+        url=webhook_url(url),
+        actions=tuple(actions),
+        model=model,
+        created_at=work.now(),
+        created_by=work.by.name,
+    )
+    secret = "hbwh_" + secrets.token_hex(32)
+    added = work.webhooks.add(webhook, secret=secret)
+    work.record(Change(action="webhook.created", body={"id": added.id, "url": url}))
+    return NewWebhook(webhook=added, secret=secret)
+
+
+def page(work: Work, *, page_size: int = PAGE_DEFAULT, page: str | None = None) -> Page[Webhook]:
+    """Give the webhooks."""
+    work.by.allow(Action.ADMIN)
+    return work.webhooks.page(size=checked_size(page_size), page=page)
+
+
+def remove(work: Work, id: int) -> Webhook:
+    """Tell an address nothing more; what is on its way is dropped."""
+    work.by.allow(Action.ADMIN)
+    found, _ = work.webhooks.get(id)
+    work.webhooks.remove(id)
+    work.record(Change(action="webhook.removed", body={"id": id, "url": found.url}))
+    return found
+
+
+def deliveries(
+    work: Work,
+    id: int,
+    *,
+    page_size: int = PAGE_DEFAULT,
+    page: str | None = None,
+) -> Page[Delivery]:
+    """Give a webhook's deliveries, newest first."""
+    work.by.allow(Action.ADMIN)
+    work.webhooks.get(id)
+    return work.webhooks.deliveries(id, size=checked_size(page_size), page=page)
+
+
+def wants(webhook: Webhook, event: Event) -> bool:
+    """Whether a webhook is told of an event."""
+    if not webhook.active or (webhook.actions and event.action not in webhook.actions):
+        return False
+    return webhook.model == "*" or Grant(Role.VIEWER, webhook.model).covers(event.model)
+
+
+def payload(event: Event) -> bytes:
+    """Give the body of a delivery."""
+    return canonical(event).encode()
+
+
+def signature(secret: str, *, timestamp: int, body: bytes) -> str:
+    """Sign a delivery: `t=<seconds>,v1=<hex HMAC-SHA-256 of "t.body">`."""
+    digest = hmac.new(secret.encode(), f"{timestamp}.".encode() + body, hashlib.sha256)
+    return f"t={timestamp},v1={digest.hexdigest()}"
+
+
+def settle(work: Work, delivery: Delivery, *, problem: str) -> None:
+    """Write how an attempt went: taken when `problem` is "", else tried again later."""
+    tried = replace(delivery, attempts=delivery.attempts + 1, problem=problem[:500])
+    if not problem:
+        work.webhooks.settle(replace(tried, delivered_at=work.now(), next_at=None))
+        return
+    wait = back_off(tried.attempts)
+    work.webhooks.settle(replace(tried, next_at=work.now() + wait if wait else None))

@@ -1,0 +1,1 @@
+"""Places: where what the register knows is kept."""

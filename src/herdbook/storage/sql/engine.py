@@ -1,0 +1,234 @@
+"""Open a database. Every difference between SQLite and PostgreSQL is in this file.
+
+SQLite 3.7.0 to 3.51.2 can corrupt a write-ahead log when several processes write
+(sqlite.org/wal.html, "The WAL-Reset Bug"). With such a version the log is used only while one
+process owns the file, which a lock on `<file>-owner` shows; otherwise the journal mode is
+DELETE, as it is for whoever cannot be sure.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import URL, Connection, Engine, StaticPool, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from herdbook.errors import Invalid, Owned, Unavailable
+
+BUSY_TIMEOUT_MS: Final = 30_000
+WAL_SAFE: Final = sqlite3.sqlite_version_info >= (3, 51, 3)
+
+
+class Database:
+    """An opened database that gives out transactions.
+
+    Args:
+        url: `sqlite:///path` or `postgresql://user@host/name`.
+        owner_url: for a server, the address at which it answers for the file it owns.
+        busy_timeout_ms: how long a SQLite writer waits for another.
+
+    Raises:
+        Invalid: the address is not one.
+        Owned: a server owns the SQLite file.
+        Unavailable: the database cannot be opened.
+    """
+
+    def __init__(
+        self, url: str, *, owner_url: str = "", busy_timeout_ms: int = BUSY_TIMEOUT_MS
+    ) -> None:
+        self.url = _address(url)
+        self._timeout_ms = busy_timeout_ms
+        self._lock_file: int | None = None
+        self.owns_file = False
+        self._single = threading.Lock()
+        if self.is_sqlite:
+            self._claim(owner_url)
+        self.engine = self._sqlite() if self.is_sqlite else self._postgresql()
+        self._writer = self._sqlite(single=True) if self.owns_file else self.engine
+        # A connection must not cross a fork: two processes would write into one socket.
+        os.register_at_fork(after_in_child=self._forget)
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether this is SQLite."""
+        return self.url.get_backend_name() == "sqlite"
+
+    @property
+    def path(self) -> Path | None:
+        """The file of a SQLite database."""
+        return Path(self.url.database or "") if self.is_sqlite else None
+
+    @property
+    def shown(self) -> str:
+        """The address without its password."""
+        return self.url.render_as_string(hide_password=True)
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """Give a transaction that only reads."""
+        with self._translated(), self.engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """Give a transaction that writes; leaving it commits, an error rolls it back."""
+        one = self._single if self.owns_file else contextlib.nullcontext()
+        with one, self._translated(), self._writer.connect() as plain:
+            connection = plain.execution_options(herdbook_writes=True)
+            with connection.begin():
+                yield connection
+
+    def close(self) -> None:
+        """Close every connection and give up the file."""
+        if self._writer is not self.engine:
+            self.engine.dispose()
+        self._writer.dispose()
+        if self._lock_file is not None:
+            os.close(self._lock_file)
+            self._lock_file = None
+
+    def _forget(self) -> None:
+        self.engine.dispose(close=False)
+        self._writer.dispose(close=False)
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except (DBAPIError, PoolTimeout) as error:
+            raise self._clear(error) from error
+
+    def _clear(self, error: Exception) -> Exception:
+        text = str(getattr(error, "orig", error)).strip()
+        mends = {
+            "locked": "another process is writing; try again",
+            "disk is full": "free some space and try again",
+            "No space left": "free some space and try again",
+            "disk I/O": "look at the disk, then run `herdbook doctor`",
+            "malformed": "restore a backup with `herdbook db restore`",
+            "not a database": "give the path of a Herdbook database",
+            "readonly": "make the file and its folder writable",
+            "unable to open": "make sure its folder exists and is writable",
+            "connect": "make sure the server runs and the address is right",
+            "terminat": "the server stopped; try again when it runs",
+            "shutting down": "the server stopped; try again when it runs",
+        }
+        mend = next((m for sign, m in mends.items() if sign in text), "")
+        if not mend and not getattr(error, "connection_invalidated", False):
+            return error
+        first = text.splitlines()[0] if text else type(error).__name__
+        return Unavailable(
+            f"{self.shown} cannot be used: {first}; {mend or 'try again'}. What was not "
+            "acknowledged may be asked for again"
+        )
+
+    def _postgresql(self) -> Engine:
+        return create_engine(
+            self.url.set(drivername="postgresql+psycopg"),
+            pool_pre_ping=True,
+            pool_size=10,
+            max_overflow=20,
+            pool_timeout=30,
+            connect_args={"connect_timeout": 10, "application_name": "herdbook"},
+        )
+
+    def _sqlite(self, *, single: bool = False) -> Engine:
+        options: dict[str, Any] = {"poolclass": StaticPool} if single else {}
+        engine = create_engine(
+            self.url,
+            connect_args={"check_same_thread": False, "timeout": self._timeout_ms / 1000},
+            **options,
+        )
+        reads_only = self.owns_file and not single
+
+        @event.listens_for(engine, "connect")
+        def prepare(connection: sqlite3.Connection, _record: object) -> None:
+            connection.isolation_level = None  # BEGIN is ours to say
+            connection.execute(f"PRAGMA busy_timeout={self._timeout_ms}")
+            if not reads_only:
+                self._journal(connection)
+            connection.execute("PRAGMA synchronous=FULL")
+            # SQLite ignores foreign keys unless each connection asks for them.
+            connection.execute("PRAGMA foreign_keys=ON")
+            connection.execute("PRAGMA case_sensitive_like=ON")
+            if reads_only:
+                connection.execute("PRAGMA query_only=ON")
+
+        @event.listens_for(engine, "begin")
+        def begin(connection: Connection) -> None:
+            # A read that turns into a write fails BUSY whatever the timeout: writers say so.
+            writes = connection.get_execution_options().get("herdbook_writes")
+            connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+        return engine
+
+    def _journal(self, connection: sqlite3.Connection) -> None:
+        mode = "wal" if WAL_SAFE or self.owns_file else "delete"
+        if connection.execute("PRAGMA journal_mode").fetchone()[0] != mode:
+            connection.execute(f"PRAGMA journal_mode={mode}")
+
+    def _claim(self, owner_url: str) -> None:
+        path = self.path
+        if path is None or str(path) == ":memory:":
+            raise Invalid(
+                "a register in memory would be lost; give sqlite:///a-file.db", field="url"
+            )
+        if not path.parent.is_dir():
+            raise Unavailable(f"the folder {path.parent} is not there; make it, or choose another")
+        if WAL_SAFE or not os.access(path.parent, os.W_OK):
+            return
+        with self._opening():
+            self._lock_file = os.open(f"{path}-owner", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        if owner_url:
+            self.owns_file = _locked(self._lock_file, fcntl.LOCK_EX)
+        if self.owns_file:
+            os.ftruncate(self._lock_file, 0)
+            os.pwrite(
+                self._lock_file,
+                json.dumps({"url": owner_url, "pid": os.getpid()}).encode(),
+                0,
+            )
+        elif not _locked(self._lock_file, fcntl.LOCK_SH):
+            held = json.loads(os.pread(self._lock_file, 4_096, 0) or b"{}")
+            os.close(self._lock_file)
+            self._lock_file = None
+            raise Owned(
+                f"{path} is in use by the server at {held.get('url', '?')}; ask that, with --url",
+                details={"url": held.get("url", "")},
+            )
+
+    @contextlib.contextmanager
+    def _opening(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise Unavailable(f"{self.shown} cannot be opened: {error.strerror}") from error
+
+
+def _locked(file: int, kind: int) -> bool:
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _address(url: str) -> URL:
+    try:
+        found = make_url(url)
+    except ArgumentError:
+        found = None
+    if found is None or found.get_backend_name() not in {"sqlite", "postgresql"}:
+        raise Invalid(
+            f"{url.split('@')[-1]!r} is not the address of a register: write "
+            "sqlite:///herdbook.db, postgresql://user@host/name or http://host:8477",
+            field="url",
+        )
+    return found

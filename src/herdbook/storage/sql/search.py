@@ -1,0 +1,331 @@
+"""A query becomes one bound SELECT, and a position in it the next page.
+
+Every field of the allow-lists has its column here, or a table its key is looked up in; every
+value is a bound parameter. Pages are found by where the one before ended (keyset), so the
+hundredth costs what the first does.
+"""
+
+import hashlib
+import operator
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    FromClause,
+    Row,
+    Select,
+    and_,
+    exists,
+    false,
+    func,
+    not_,
+    or_,
+    select,
+    tuple_,
+)
+
+from herdbook.core import filters
+from herdbook.core.access import Actor
+from herdbook.core.filters import And, Comparison, Not, Op, Or, Query
+from herdbook.core.numbers import Number
+from herdbook.core.pages import Page, page_position, page_token
+from herdbook.storage.sql.rows import micros
+from herdbook.storage.sql.tables import (
+    aliases,
+    datasets,
+    model_tags,
+    models,
+    scores,
+    version_datasets,
+    version_tags,
+    versions,
+)
+
+Found = Callable[[Row[Any]], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Keyed:
+    """A table that holds a value by owner and key: tags, scores, aliases, data sets."""
+
+    table: FromClause
+    owner: ColumnElement[Any]
+    of: ColumnElement[Any]
+    key: ColumnElement[Any] | None
+    value: ColumnElement[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Searched:
+    """What is searched: its columns by field, its order, and whether models are needed."""
+
+    columns: dict[str, ColumnElement[Any]]
+    keyed: dict[str, Keyed]
+    last: ColumnElement[Any]
+    newest_first: bool
+    on_models: frozenset[str]
+
+
+_MODEL_TAGS = Keyed(
+    model_tags, model_tags.c.model_id, models.c.id, model_tags.c.key, model_tags.c.value
+)
+_named = version_datasets.join(datasets, datasets.c.id == version_datasets.c.dataset_id)
+
+MODELS = Searched(
+    columns={
+        name: models.c[name]
+        for name in (
+            "name",
+            "type",
+            "owner",
+            "description",
+            "versions",
+            "created_at",
+            "updated_at",
+            "created_by",
+        )
+    },
+    keyed={
+        "tags": _MODEL_TAGS,
+        "alias": Keyed(aliases, aliases.c.model_id, models.c.id, None, aliases.c.name),
+    },
+    last=models.c.name,
+    newest_first=False,
+    on_models=frozenset(),
+)
+
+VERSIONS = Searched(
+    columns={
+        "model": models.c.name,
+        "type": models.c.type,
+        "owner": models.c.owner,
+        "number": versions.c.number_key,
+        **{
+            name: versions.c[name]
+            for name in (
+                "ordinal",
+                "status",
+                "description",
+                "created_at",
+                "updated_at",
+                "created_by",
+                "digest",
+                "git_commit",
+            )
+        },
+        **{
+            f"training.{name}": versions.c[name]
+            for name in (
+                "framework",
+                "base_model",
+                "hardware",
+                "samples",
+                "epochs",
+                "batch_size",
+                "learning_rate",
+                "duration_hours",
+                "cost_usd",
+            )
+        },
+    },
+    keyed={
+        "metrics": Keyed(scores, scores.c.version_id, versions.c.id, scores.c.name, scores.c.value),
+        "tags": Keyed(
+            version_tags,
+            version_tags.c.version_id,
+            versions.c.id,
+            version_tags.c.key,
+            version_tags.c.value,
+        ),
+        "model_tags": _MODEL_TAGS,
+        "alias": Keyed(aliases, aliases.c.version_id, versions.c.id, None, aliases.c.name),
+        "dataset": Keyed(
+            _named, version_datasets.c.version_id, versions.c.id, None, datasets.c.name
+        ),
+    },
+    last=versions.c.id,
+    newest_first=True,
+    on_models=frozenset({"model", "type", "owner", "model_tags"}),
+)
+
+
+def visible(by: Actor) -> ColumnElement[bool]:
+    """Give the one predicate of what an actor may see, over `models`."""
+    parts = []
+    for grant in by.grants:
+        if not grant.pattern.endswith("*"):
+            parts.append(models.c.name == grant.pattern)
+        else:
+            stem = grant.pattern[:-1]
+            # The names beginning with a stem are those from it up to its successor.
+            parts.append(and_(models.c.name >= stem, models.c.name < stem + "\x7f"))
+    return or_(*parts) if parts else false()
+
+
+def page(  # noqa: PLR0913 - what is asked, of whom, how much
+    connection: Connection,
+    asked: Select[Any],
+    query: Query,
+    *,
+    searched: Searched,
+    by: Actor,
+    size: int,
+    page: str | None,
+    within: str = "",
+    text: Found,
+) -> Page[str]:
+    """Run a query and give one page of texts."""
+    if searched is VERSIONS and (_needs_models(query) or not by.sees_all()):
+        asked = asked.join(models, models.c.id == versions.c.model_id)
+    if not by.sees_all():
+        asked = asked.where(visible(by))
+    if query.where is not None:
+        asked = asked.where(_clause(query.where, searched))
+    asked, keys = _ordered(asked, query, searched)
+    shape = hashlib.sha256(f"{within}\n{filters.render(query)}".encode()).hexdigest()[:16]
+    kinds = tuple(_python(column) for column, _ in keys)
+    position = page_position(page, shape=shape, kinds=kinds)
+    if position is not None:
+        asked = asked.where(_after(keys, position))
+    directions = [c.desc() if down else c.asc() for c, down in keys]
+    asked = asked.add_columns(*(column for column, _ in keys)).order_by(*directions)
+    rows = connection.execute(asked.limit(size + 1)).all()
+    items = tuple(text(row) for row in rows[:size])
+    if len(rows) <= size:
+        return Page(items)
+    return Page(items, page_token(shape, list(rows[size - 1][-len(keys) :])))
+
+
+def _python(column: ColumnElement[Any]) -> type:
+    return column.type.python_type
+
+
+def _needs_models(query: Query) -> bool:
+    named = set(_fields(query.where)) | {key.field for key in query.order}
+    return bool(named & VERSIONS.on_models)
+
+
+def _fields(expr: filters.Expr | None) -> list[str]:
+    match expr:
+        case Comparison(field):
+            return [field]
+        case And(parts) | Or(parts):
+            return [name for part in parts for name in _fields(part)]
+        case Not(part):
+            return _fields(part)
+    return []
+
+
+def _ordered(
+    asked: Select[Any], query: Query, searched: Searched
+) -> tuple[Select[Any], list[tuple[ColumnElement[Any], bool]]]:
+    keys: list[tuple[ColumnElement[Any], bool]] = []
+    for order in query.order:
+        if order.field in searched.keyed:
+            asked, column = _joined(asked, searched.keyed[order.field], order.key)
+        else:
+            column = searched.columns[order.field]
+            if column.nullable:
+                asked = asked.where(column.is_not(None))
+        keys.append((column, order.descending))
+    last_down = query.order[-1].descending if query.order else searched.newest_first
+    return asked, [*keys, (searched.last, last_down)]
+
+
+def _joined(asked: Select[Any], keyed: Keyed, key: str) -> tuple[Select[Any], ColumnElement[Any]]:
+    table = keyed.table.alias()
+    columns = table.c
+    owner = columns[keyed.owner.key]  # type: ignore[index]
+    on = owner == keyed.of
+    if keyed.key is not None:
+        on = and_(on, columns[keyed.key.key] == key)  # type: ignore[index]
+    return asked.join(table, on), columns[keyed.value.key]  # type: ignore[index]
+
+
+def _after(keys: list[tuple[ColumnElement[Any], bool]], position: list[Any]) -> Any:
+    if len({down for _, down in keys}) == 1:
+        row, place = tuple_(*(c for c, _ in keys)), tuple_(*position)
+        return row < place if keys[0][1] else row > place
+    parts = []
+    for at, (column, down) in enumerate(keys):
+        same = [c == p for (c, _), p in zip(keys[:at], position[:at], strict=True)]
+        beyond = column < position[at] if down else column > position[at]
+        parts.append(and_(*same, beyond))
+    return or_(*parts)
+
+
+def _clause(expr: filters.Expr, searched: Searched) -> ColumnElement[bool]:
+    match expr:
+        case And(parts):
+            return and_(*(_clause(part, searched) for part in parts))
+        case Or(parts):
+            return or_(*(_clause(part, searched) for part in parts))
+        case Not(part):
+            # NOT of an unknown is unknown in SQL; here what has no value does not match.
+            return not_(func.coalesce(_clause(part, searched), false()))
+        case Comparison():
+            return _compared(expr, searched)
+
+
+def _compared(one: Comparison, searched: Searched) -> ColumnElement[bool]:
+    if one.field not in searched.keyed:
+        return _test(searched.columns[one.field], one)
+    keyed = searched.keyed[one.field]
+    held: list[ColumnElement[bool]] = []
+    if keyed.key is not None:
+        held.append(keyed.key == one.key)
+    if keyed.table is aliases:
+        held.append(aliases.c.version_id.is_not(None))
+    if one.op in {Op.IS_NULL, Op.IS_NOT_NULL}:
+        there = exists().select_from(keyed.table).where(keyed.owner == keyed.of, *held)
+        return there if one.op is Op.IS_NOT_NULL else not_(there)
+    own = select(keyed.owner).select_from(keyed.table).where(*held, _test(keyed.value, one))
+    return keyed.of.in_(own)
+
+
+_TESTS: dict[Op, Callable[[Any, Any], Any]] = {
+    Op.EQ: operator.eq,
+    Op.NE: operator.ne,
+    Op.LT: operator.lt,
+    Op.LE: operator.le,
+    Op.GT: operator.gt,
+    Op.GE: operator.ge,
+    Op.IN: lambda column, values: column.in_(values),
+    Op.NOT_IN: lambda column, values: column.not_in(values),
+    Op.IS_NULL: lambda column, _: column.is_(None),
+    Op.IS_NOT_NULL: lambda column, _: column.is_not(None),
+}
+
+
+def _test(column: ColumnElement[Any], one: Comparison) -> ColumnElement[bool]:
+    value = _bound(one)
+    if one.op in _TESTS:
+        tested: ColumnElement[bool] = _TESTS[one.op](column, value)
+        return tested
+    return _alike(column, one.op, str(value))
+
+
+def _alike(column: ColumnElement[Any], op: Op, pattern: str) -> ColumnElement[bool]:
+    if op in {Op.LIKE, Op.NOT_LIKE}:
+        found = column.like(pattern, escape="\\")
+    else:
+        found = func.lower(column).like(func.lower(pattern), escape="\\")
+    return found if op in {Op.LIKE, Op.ILIKE} else not_(found)
+
+
+def _bound(one: Comparison) -> Any:
+    if isinstance(one.value, tuple):
+        return [_stored(one.field, each) for each in one.value]
+    return _stored(one.field, one.value)
+
+
+def _stored(field: str, value: object) -> object:
+    if isinstance(value, datetime):
+        return micros(value)
+    if field == "number" and isinstance(value, str):
+        return Number(value).key
+    return value
