@@ -1,0 +1,92 @@
+"""`AsyncHerdbook`: the front of a server, for services that await."""
+
+import time
+from types import TracebackType
+from typing import Self
+
+from herdbook.client.aio.access import AsyncTokens
+from herdbook.client.aio.deployments import AsyncDeployments
+from herdbook.client.aio.evaluations import AsyncEvaluations
+from herdbook.client.aio.events import AsyncEvents
+from herdbook.client.aio.lineage import AsyncLineage
+from herdbook.client.aio.models import AsyncModels, AsyncVersions
+from herdbook.client.aio.webhooks import AsyncWebhooks
+from herdbook.client.async_door import AsyncDoor
+from herdbook.core.models import Version
+from herdbook.errors import Invalid
+from herdbook.settings import Settings
+
+
+class AsyncHerdbook:
+    """A register behind a server, awaited; its attributes are those of `Herdbook`."""
+
+    def __init__(self, door: AsyncDoor, *, refresh_seconds: float = 1.0) -> None:
+        self._door = door
+        self._refresh = refresh_seconds
+        self._held: dict[str, tuple[float, str, Version]] = {}
+        self.models = AsyncModels(door)
+        self.versions = AsyncVersions(door)
+        self.lineage = AsyncLineage(door)
+        self.evaluations = AsyncEvaluations(door)
+        self.deployments = AsyncDeployments(door)
+        self.events = AsyncEvents(door)
+        self.tokens = AsyncTokens(door)
+        self.webhooks = AsyncWebhooks(door)
+
+    @property
+    def address(self) -> str:
+        """Where the server is."""
+        return self._door.address
+
+    async def get(self, ref: str) -> Version:
+        """Give a version, asked of the server now."""
+        return await self.versions.get(ref)
+
+    async def resolve(self, ref: str) -> Version:
+        """Give a version from memory, asked again when that is older than `refresh_seconds`."""
+        at, mark, version = self._held.get(ref, (0.0, "", None))
+        now = time.monotonic()
+        if version is not None and now - at < self._refresh:
+            return version
+        found = await self._door.fresh(ref, mark)
+        if found is not None:
+            mark, version = found
+        assert version is not None  # noqa: S101 - without a mark a server answers with a version
+        self._held[ref] = (now, mark, version)
+        return version
+
+    async def close(self) -> None:
+        """Give up connections."""
+        await self._door.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+
+def connect_async(url: str | None = None, *, token: str | None = None) -> AsyncHerdbook:
+    """Open a register behind a server, for `async with`.
+
+    Args:
+        url: `http://host:8477`; left out, what the settings say.
+        token: for a server that asks for one.
+
+    Raises:
+        Invalid: the address is a database's; services that await talk to a server.
+    """
+    settings = Settings.load(url=url, token=token)
+    if not settings.url.startswith(("http://", "https://")):
+        raise Invalid(
+            f"{settings.database_url.split('@')[-1]} is no server; start one with `herdbook server "
+            "start` and give its http:// address, or use connect()",
+            field="url",
+        )
+    door = AsyncDoor(settings.url, token=settings.token, timeout_seconds=settings.timeout_seconds)
+    return AsyncHerdbook(door, refresh_seconds=settings.refresh_seconds)

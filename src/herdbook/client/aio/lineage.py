@@ -1,0 +1,43 @@
+"""`herdbook.front.lineage`, awaited. Written by `scripts/make_async_front.py`."""
+
+from herdbook.client.async_door import AsyncDoor
+from herdbook.core.lineage import DEPTH_LIMIT, DataLineage, Dataset, Pedigree, Relative
+from herdbook.core.lineage import tree as drawn
+from herdbook.core.pages import PAGE_DEFAULT, Page
+
+
+class AsyncLineage:
+    """Who came from whom, and on which data."""
+
+    def __init__(self, door: AsyncDoor) -> None:
+        self._door = door
+
+    async def ancestors(self, ref: str, *, depth: int = DEPTH_LIMIT) -> Page[Relative]:
+        """Give every version this one came from, nearest first."""
+        return await self._door.page(Relative, "lineage.ancestors", ref=ref, depth=depth)
+
+    async def descendants(self, ref: str, *, depth: int = DEPTH_LIMIT) -> Page[Relative]:
+        """Give every version that came from this one, nearest first."""
+        return await self._door.page(Relative, "lineage.descendants", ref=ref, depth=depth)
+
+    async def pedigree(self, model: str) -> Pedigree:
+        """Give all versions of a model, their direct relatives and the steps between."""
+        return await self._door.call(Pedigree, "lineage.pedigree", model=model)
+
+    async def around(self, ref: str, *, depth: int = DEPTH_LIMIT) -> Pedigree:
+        """Give a version with its ancestors and descendants and the steps between."""
+        return await self._door.call(Pedigree, "lineage.around", ref=ref, depth=depth)
+
+    async def data(self, ref: str) -> DataLineage:
+        """Give every data set a version learned from, itself or through its ancestors."""
+        return await self._door.call(DataLineage, "lineage.data", ref=ref)
+
+    async def datasets(
+        self, *, page_size: int = PAGE_DEFAULT, page: str | None = None
+    ) -> Page[Dataset]:
+        """Give the data sets versions were trained on, by name."""
+        return await self._door.page(Dataset, "lineage.datasets", page_size=page_size, page=page)
+
+    async def tree(self, model: str) -> str:
+        """Draw the versions of a model as a tree of text."""
+        return drawn(await self.pedigree(model), title=f"{model} version tree:")

@@ -1,0 +1,180 @@
+"""Which route answers each verb, and how its arguments travel.
+
+A path names its arguments in braces: `{model}` keeps its slashes, `{version}` is the number
+or `@alias` of a `ref`. What the path does not take goes into the query of GET and DELETE, or
+into the JSON body of the rest.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+from urllib.parse import quote, urlencode
+
+from herdbook.core.refs import VersionRef, version_ref
+from herdbook.core.wire import dumps, plain, time_text
+
+_VERSION: Final = "/models/{model}/versions/{version}"
+_ALIAS: Final = "/models/{model}/aliases/{alias}"
+
+Arguments = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where a verb is asked for.
+
+    Args:
+        method: the HTTP method.
+        path: its path, arguments in braces.
+        reshape: changes the arguments into what the route takes, where it names them its way.
+    """
+
+    method: str
+    path: str
+    reshape: Callable[[Arguments], Arguments] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request, ready to be sent."""
+
+    method: str
+    path: str
+    body: str | None = None
+
+
+def _about(given: Arguments) -> Arguments:
+    about = plain(given.pop("about")) or {}
+    return given | {k: v for k, v in about.items() if v not in (None, {}, [])}
+
+
+def _named(given: Arguments) -> Arguments:
+    return _about(given) | {"name": given["model"]}
+
+
+def _registration(given: Arguments) -> Arguments:
+    said = plain(given["draft"])
+    return {"model_name": given["model"], "version": said.pop("number"), **said}
+
+
+def _facts(given: Arguments) -> Arguments:
+    said = plain(given.pop("draft"))
+    kept = (
+        "training",
+        "files",
+        "parents",
+        "parent_kind",
+        "training_data",
+        "dependencies",
+        "metadata",
+        "git_commit",
+        "git_dirty",
+    )
+    return given | {name: said[name] for name in kept}
+
+
+def _target(given: Arguments) -> Arguments:
+    ref = version_ref(given.pop("ref"))
+    return given | {"model": ref.model, "version": _segment(ref)}
+
+
+def _everywhere(given: Arguments) -> Arguments:
+    return given if given["model"] else {k: v for k, v in given.items() if k != "model"}
+
+
+ROUTES: Final[dict[str, Route]] = {
+    "versions.register": Route("POST", "/models/register", _registration),
+    "models.create": Route("POST", "/models", _named),
+    "models.get": Route("GET", "/models/{model}"),
+    "models.page": Route("GET", "/models"),
+    "models.update": Route("PATCH", "/models/{model}", _about),
+    "models.delete": Route("DELETE", "/models/{model}"),
+    "models.restore": Route("POST", "/models/{model}/restore"),
+    "versions.get": Route("GET", _VERSION),
+    "versions.page": Route("GET", "/versions", _everywhere),
+    "versions.annotate": Route("PATCH", _VERSION, _about),
+    "versions.revise": Route("PUT", _VERSION + "/facts", _facts),
+    "versions.set_status": Route("POST", _VERSION + "/status"),
+    "versions.delete": Route("DELETE", _VERSION),
+    "versions.restore": Route("POST", _VERSION + "/restore"),
+    "summaries.compare": Route("GET", "/compare"),
+    "summaries.best": Route("GET", "/best"),
+    "summaries.cheapest": Route("GET", "/cheapest"),
+    "summaries.summary": Route("GET", "/summary"),
+    "lineage.ancestors": Route("GET", _VERSION + "/ancestors"),
+    "lineage.descendants": Route("GET", _VERSION + "/descendants"),
+    "lineage.around": Route("GET", _VERSION + "/lineage"),
+    "lineage.pedigree": Route("GET", "/models/{model}/lineage"),
+    "lineage.data": Route("GET", _VERSION + "/data"),
+    "lineage.datasets": Route("GET", "/datasets"),
+    "evaluations.score": Route("POST", _VERSION + "/metrics"),
+    "evaluations.history": Route("GET", _VERSION + "/metrics"),
+    "evaluations.observe": Route("POST", _VERSION + "/observations"),
+    "evaluations.operational": Route("GET", _VERSION + "/operational"),
+    "deployments.promote": Route("PUT", _ALIAS, _target),
+    "deployments.rollback": Route("POST", _ALIAS + "/rollback"),
+    "deployments.switch": Route("POST", _ALIAS + "/switch"),
+    "deployments.remove": Route("DELETE", _ALIAS),
+    "deployments.alias": Route("GET", _ALIAS),
+    "deployments.history": Route("GET", "/deployments/history"),
+    "deployments.at": Route("GET", "/deployments"),
+    "events.page": Route("GET", "/events"),
+    "events.checkpoint": Route("GET", "/events/checkpoint"),
+    "events.verify": Route("POST", "/events/verify"),
+    "access.create": Route("POST", "/tokens"),
+    "access.page": Route("GET", "/tokens"),
+    "access.revoke": Route("DELETE", "/tokens/{id}"),
+    "webhooks.create": Route("POST", "/webhooks"),
+    "webhooks.page": Route("GET", "/webhooks"),
+    "webhooks.remove": Route("DELETE", "/webhooks/{id}"),
+    "webhooks.deliveries": Route("GET", "/webhooks/{id}/deliveries"),
+    "transfer.dump": Route("GET", "/export"),
+    "transfer.load": Route("POST", "/import"),
+}
+
+
+def request(verb: str, arguments: Mapping[str, Any]) -> Request:
+    """Give the request that asks for a verb."""
+    route = ROUTES[verb]
+    given = dict(arguments)
+    if route.reshape is not None:
+        given = route.reshape(given)
+    path, given = _filled(route.path, given)
+    if route.method in {"GET", "DELETE"}:
+        return Request(route.method, path + _query(given))
+    return Request(route.method, path, dumps(given))
+
+
+def resolve(ref: str) -> Request:
+    """Give the request of the fast route for what a reference points at."""
+    return Request("GET", f"/resolve/{quote(str(version_ref(ref)), safe='/@:')}")
+
+
+def _filled(path: str, given: Arguments) -> tuple[str, Arguments]:
+    if "{version}" in path and "ref" in given:
+        given = _target(given)
+    rest = {}
+    for name, value in given.items():
+        if f"{{{name}}}" in path:
+            # The slashes of a model's name are its own; those of anything else are not.
+            safe = "/" if name == "model" else "@"
+            path = path.replace(f"{{{name}}}", quote(str(value), safe=safe))
+        else:
+            rest[name] = value
+    return path, rest
+
+
+def _segment(ref: VersionRef) -> str:
+    return ref.number or f"@{ref.alias}"
+
+
+def _query(given: Arguments) -> str:
+    pairs = {k: _shown(v) for k, v in given.items() if v not in (None, "")}
+    return "?" + urlencode(pairs, doseq=True) if pairs else ""
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return time_text(value)
+    return ("true" if value else "false") if isinstance(value, bool) else plain(value)

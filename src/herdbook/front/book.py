@@ -1,0 +1,78 @@
+"""`Herdbook`: the one object, the same over SQLite, PostgreSQL and a server."""
+
+from collections.abc import Iterable, Iterator
+from types import TracebackType
+from typing import Self
+
+from herdbook.core.models import Version
+from herdbook.core.transfer import Loaded
+from herdbook.front.access import Tokens
+from herdbook.front.deployments import Deployments
+from herdbook.front.door import Door
+from herdbook.front.evaluations import Evaluations
+from herdbook.front.events import Events
+from herdbook.front.lineage import Lineage
+from herdbook.front.models import Models, Versions
+from herdbook.front.resolver import Resolver
+from herdbook.front.webhooks import Webhooks
+
+
+class Herdbook:
+    """A register, opened.
+
+    Attributes:
+        models: register models and versions, look models up.
+        versions: look versions up, compare them, move them along their life.
+        lineage: who came from whom, on which data.
+        evaluations: how versions scored and fare in service.
+        deployments: aliases, their moves and history.
+        events: the audit log.
+        tokens: access tokens.
+        webhooks: addresses that are told of events.
+        resolve: `resolve("majora@champion")` from memory, refreshed in the background.
+    """
+
+    def __init__(self, door: Door, *, resolver: Resolver | None = None) -> None:
+        self._door = door
+        self.models = Models(door)
+        self.versions = Versions(door)
+        self.lineage = Lineage(door)
+        self.evaluations = Evaluations(door)
+        self.deployments = Deployments(door)
+        self.events = Events(door)
+        self.tokens = Tokens(door)
+        self.webhooks = Webhooks(door)
+        self.resolve = resolver or Resolver(door)
+
+    @property
+    def address(self) -> str:
+        """Where the register is, without secrets."""
+        return self._door.address
+
+    def get(self, ref: str) -> Version:
+        """Give a version, asked of the register now."""
+        return self.versions.get(ref)
+
+    def export(self) -> Iterator[str]:
+        """Give the whole register as JSON lines, in constant memory."""
+        return self._door.lines("transfer.dump")
+
+    def load(self, lines: Iterable[str]) -> Loaded:
+        """Take what `export` gave into an empty register, history and events included."""
+        return self._door.load(Loaded, "transfer.load", lines)
+
+    def close(self) -> None:
+        """Give up connections and stop looking."""
+        self.resolve.close()
+        self._door.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
