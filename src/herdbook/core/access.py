@@ -53,7 +53,8 @@ class Grant:
                 f"{self.pattern!r} is not a pattern: write *, search/* or one model's name",
                 field="pattern",
             )
-        names.model_name(stem.rstrip("/.-") or "*", field="pattern")
+        # What follows a star may be anything a name may go on with.
+        names.model_name(stem if stem == self.pattern else stem + "x", field="pattern")
 
     def covers(self, model: str) -> bool:
         """Whether it is about that model."""

@@ -40,7 +40,7 @@ ROUTE_WORDS = frozenset(
         "versions",
     }
 )
-WHOLE_ROUTE_WORDS = frozenset({"register", "info", "search", "compare"})
+WHOLE_ROUTE_WORDS = frozenset({"register", "info"})
 
 
 def model_name(text: str, *, field: str = "model") -> str:

@@ -1,7 +1,7 @@
 """Move aliases: promote, roll back, switch; and tell what was where, when and by whom."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from herdbook.core import names
@@ -16,6 +16,17 @@ from herdbook.core.ports import Work
 from herdbook.core.refs import CHAMPION, LATEST, VersionRef, version_ref
 from herdbook.core.wire import plain
 from herdbook.errors import Conflict, Invalid, NotFound, RefusedMove, StaleEpoch
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """An alias as a move finds it, its model locked."""
+
+    model: str
+    alias: str
+    epoch: int
+    present: Alias | None
+
 
 SLOTS = ("blue", "green")
 STEPS_LIMIT = 1_000
@@ -45,21 +56,9 @@ def promote(
     """
     wanted = _allowed(work, version_ref(ref), alias)
     version = work.versions.get(wanted)
-    present = work.deployments.get(version.model, alias)
-    if present is not None and present.number == version.number:
-        _expect(work, version.model, alias, expected_epoch)
-        raise Conflict(f"{version.model}@{alias} is {version.number} already", field="ref")
-    epoch = _expect(work, version.model, alias, expected_epoch)
-    back = _behind(work, version.model, alias, epoch)
-    return _move(
-        work,
-        version,
-        alias=alias,
-        kind=MoveKind.PROMOTE,
-        reason=reason,
-        epoch=epoch,
-        back=back,
-    )
+    place = _place(work, version.model, alias, expected_epoch)
+    _refuse_standstill(place, version, field="ref")
+    return _move(work, place, version, kind=MoveKind.PROMOTE, reason=reason)
 
 
 def rollback(  # noqa: PLR0913 - the three ways to say where to
@@ -92,34 +91,16 @@ def rollback(  # noqa: PLR0913 - the three ways to say where to
     _allowed(work, VersionRef(model, alias=alias), alias)
     if (steps != 1) + bool(to) + (to_time is not None) > 1:
         raise Invalid("give steps, a version or a time to roll back to, only one", field="steps")
-    epoch = _expect(work, model, alias, expected_epoch)
-    target = _target(work, model, alias, epoch, steps=steps, to=to, to_time=to_time)
+    place = _place(work, model, alias, expected_epoch)
+    target = _target(work, place, steps=steps, to=to, to_time=to_time)
     version = work.versions.get(VersionRef(model, target.to_number))
-    present = work.deployments.get(model, alias)
-    if present is not None and present.number == version.number:
-        raise Conflict(f"{model}@{alias} is {version.number} already", field="to")
+    _refuse_standstill(place, version, field="to")
     back = target.back_epoch
-    return _move(
-        work,
-        version,
-        alias=alias,
-        kind=MoveKind.ROLLBACK,
-        reason=reason,
-        epoch=epoch,
-        back=back,
-    )
+    return _move(work, place, version, kind=MoveKind.ROLLBACK, reason=reason, back=back)
 
 
-def _target(  # noqa: PLR0913 - the three ways to say where to
-    work: Work,
-    model: str,
-    alias: str,
-    epoch: int,
-    *,
-    steps: int,
-    to: str,
-    to_time: datetime | None,
-) -> Move:
+def _target(work: Work, place: Place, *, steps: int, to: str, to_time: datetime | None) -> Move:
+    model, alias = place.model, place.alias
     if to:
         number = work.versions.get(VersionRef(model, Number(to).text)).number
         found = work.deployments.last_to(model, alias, number)
@@ -134,10 +115,11 @@ def _target(  # noqa: PLR0913 - the three ways to say where to
         if not held:
             raise NotFound(f"{model}@{alias} pointed nowhere at {to_time:%Y-%m-%d %H:%M:%S}Z")
         return held[0].since
-    return _steps_back(work, model, alias, epoch, steps)
+    return _steps_back(work, place, steps)
 
 
-def _steps_back(work: Work, model: str, alias: str, epoch: int, steps: int) -> Move:
+def _steps_back(work: Work, place: Place, steps: int) -> Move:
+    model, alias, epoch = place.model, place.alias, place.epoch
     if not 1 <= steps <= STEPS_LIMIT:
         raise Invalid(f"steps is {steps}; it must be 1 to {STEPS_LIMIT:,}", field="steps")
     move = work.deployments.at_epoch(model, alias, epoch) if epoch else None
@@ -178,8 +160,8 @@ def switch(  # noqa: PLR0913 - two slots, an alias and the move's own facts
         expected_epoch: refuse unless the alias is at this epoch.
     """
     _allowed(work, VersionRef(model, alias=alias), alias)
-    epoch = _expect(work, model, alias, expected_epoch)
-    live = work.deployments.get(model, alias)
+    place = _place(work, model, alias, expected_epoch)
+    live = place.present
     held = {name: work.deployments.get(model, name) for name in ([to] if to else slots)}
     others = [a for a in held.values() if a and (live is None or a.number != live.number)]
     if len(others) != 1:
@@ -191,16 +173,7 @@ def switch(  # noqa: PLR0913 - two slots, an alias and the move's own facts
             field="to",
         )
     version = work.versions.get(VersionRef(model, others[0].number))
-    back = _behind(work, model, alias, epoch)
-    return _move(
-        work,
-        version,
-        alias=alias,
-        kind=MoveKind.SWITCH,
-        reason=reason,
-        epoch=epoch,
-        back=back,
-    )
+    return _move(work, place, version, kind=MoveKind.SWITCH, reason=reason)
 
 
 def remove(
@@ -213,19 +186,10 @@ def remove(
 ) -> Move:
     """Take an alias away; its history stays, a champion leaves production."""
     _allowed(work, VersionRef(model, alias=alias), alias)
-    epoch = _expect(work, model, alias, expected_epoch)
-    if work.deployments.get(model, alias) is None:
+    place = _place(work, model, alias, expected_epoch)
+    if place.present is None:
         raise _no_alias(model, alias)
-    return _move(
-        work,
-        None,
-        model=model,
-        alias=alias,
-        kind=MoveKind.REMOVE,
-        reason=reason,
-        epoch=epoch,
-        back=epoch,
-    )
+    return _move(work, place, None, kind=MoveKind.REMOVE, reason=reason, back=place.epoch)
 
 
 def _allowed(work: Work, ref: VersionRef, alias: str) -> VersionRef:
@@ -237,52 +201,59 @@ def _allowed(work: Work, ref: VersionRef, alias: str) -> VersionRef:
     return ref
 
 
-def _expect(work: Work, model: str, alias: str, expected: int | None) -> int:
-    epoch = work.deployments.epoch(model, alias)
+def _place(work: Work, model: str, alias: str, expected: int | None) -> Place:
+    present = work.deployments.get(model, alias)
+    epoch = present.epoch if present else work.deployments.epoch(model, alias)
     if expected is not None and expected != epoch:
         raise StaleEpoch(
             f"{model}@{alias} is at epoch {epoch}, not {expected}: it moved since you looked",
             field="expected_epoch",
             details={"epoch": epoch},
         )
-    return epoch
+    return Place(model, alias, epoch, present)
 
 
-def _behind(work: Work, model: str, alias: str, epoch: int) -> int:
+def _refuse_standstill(place: Place, version: Version, *, field: str) -> None:
+    if place.present is not None and place.present.number == version.number:
+        raise Conflict(f"{place.model}@{place.alias} is {version.number} already", field=field)
+
+
+def _behind(work: Work, place: Place) -> int:
     """Give the epoch a rollback of the coming move restores: a removal is stepped over."""
-    last = work.deployments.at_epoch(model, alias, epoch) if epoch else None
-    return last.back_epoch if last is not None and not last.to_number else epoch
+    if place.present is not None or not place.epoch:
+        return place.epoch
+    removal = work.deployments.at_epoch(place.model, place.alias, place.epoch)
+    return removal.back_epoch if removal else 0
 
 
-def _move(  # noqa: PLR0913 - the fields of a move
+def _move(
     work: Work,
+    place: Place,
     version: Version | None,
     *,
-    alias: str,
     kind: MoveKind,
     reason: str,
-    epoch: int,
-    back: int,
-    model: str = "",
+    back: int | None = None,
 ) -> Move:
-    name = version.model if version else model
-    present = work.deployments.get(name, alias)
+    present = place.present
     move = Move(
-        model=name,
-        alias=alias,
-        epoch=epoch + 1,
+        model=place.model,
+        alias=place.alias,
+        epoch=place.epoch + 1,
         kind=kind,
         from_number=present.number if present else "",
         to_number=version.number if version else "",
-        back_epoch=back,
+        back_epoch=_behind(work, place) if back is None else back,
         at=work.now(),
         by=work.by.name,
         reason=names.prose(reason, field="reason"),
-        statuses=_statuses(version, present, alias),
+        statuses=_statuses(version, present, place.alias),
     )
     work.deployments.move(move)
-    _repoint(work, move)
-    work.record(Change(action="alias.moved", model=name, number=move.to_number, body=plain(move)))
+    _repoint(work, move, version)
+    work.record(
+        Change(action="alias.moved", model=place.model, number=move.to_number, body=plain(move))
+    )
     return move
 
 
@@ -314,10 +285,12 @@ def _check_servable(version: Version) -> None:
     check_transition(version.ref, version.status, Status.PRODUCTION)
 
 
-def _repoint(work: Work, move: Move) -> None:
-    """Bring the version's and the model's own account of their aliases up to date."""
+def _repoint(work: Work, move: Move, target: Version | None) -> None:
+    """Bring the versions' and the model's own account of their aliases up to date."""
     for number in {move.from_number, move.to_number} - {""}:
-        version = work.versions.get(VersionRef(move.model, number))
+        version = target
+        if version is None or version.number != number:
+            version = work.versions.get(VersionRef(move.model, number))
         aliases = set(version.aliases) - {move.alias}
         if number == move.to_number:
             aliases.add(move.alias)

@@ -134,7 +134,8 @@ def delete(work: Work, model: str, *, reason: str = "") -> Model:
             f"{model} {found.champion} is in production; remove the alias champion first",
             field="model",
         )
-    work.models.remove(found, by=work.by.name, reason=reason)
+    gone = replace(found, updated_at=work.now())
+    work.models.remove(gone, by=work.by.name, reason=reason)
     work.record(Change(action="model.deleted", model=model, body={"reason": reason}))
     return found
 

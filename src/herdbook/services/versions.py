@@ -324,7 +324,8 @@ def delete(work: Work, ref: str | VersionRef, *, reason: str = "") -> Version:
             f"{found.ref} is what {', '.join(found.aliases)} points at; move or remove that first",
             field="ref",
         )
-    work.versions.remove(found, by=work.by.name, reason=reason)
+    gone = replace(found, updated_at=work.now())
+    work.versions.remove(gone, by=work.by.name, reason=reason)
     _recount(work, found.model, -1)
     work.record(
         Change(

@@ -1,0 +1,193 @@
+"""The main job on real input, from training to rollback, in half a minute.
+
+Two classifiers are trained on the digits that come with scikit-learn, the second one from the
+first; both are registered with the scores they really have, compared, promoted and rolled
+back; then a server is started and asked the same over HTTP. Run it with `make demo`.
+"""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save_file
+from sklearn.datasets import load_digits
+from sklearn.linear_model import SGDClassifier
+from sklearn.metrics import accuracy_score, f1_score
+from sklearn.model_selection import train_test_split
+
+import herdbook
+
+Split = tuple[Any, Any, Any, Any]
+
+
+def say(text: str) -> None:
+    """Print a heading."""
+    print(f"\n\033[1m{text}\033[0m" if sys.stdout.isatty() else f"\n{text}")
+
+
+def digits() -> Split:
+    """Give 1,797 real handwritten digits of 8 by 8 pixels, split for training and test."""
+    pixels, labels = load_digits(return_X_y=True)
+    return tuple(train_test_split(pixels / 16, labels, test_size=0.3, random_state=7))
+
+
+def train(split: Split, *, samples: int, epochs: int, start: SGDClassifier | None = None) -> Any:
+    """Train a linear classifier for some epochs, from scratch or on from another."""
+    inputs, _, labels, _ = split
+    model = SGDClassifier(loss="log_loss", learning_rate="constant", eta0=0.02, random_state=7)
+    if start is not None:
+        model.partial_fit(inputs[:10], labels[:10], classes=np.arange(10))
+        model.coef_, model.intercept_ = start.coef_.copy(), start.intercept_.copy()
+    for _ in range(epochs):
+        model.partial_fit(inputs[:samples], labels[:samples], classes=np.arange(10))
+    return model
+
+
+def scores(model: Any, split: Split) -> dict[str, float]:
+    """Score a classifier on digits it has not seen."""
+    _, inputs, _, labels = split
+    began = time.perf_counter()
+    found = model.predict(inputs)
+    spent_ms = (time.perf_counter() - began) * 1000
+    return {
+        "accuracy": round(float(accuracy_score(labels, found)), 4),
+        "f1": round(float(f1_score(labels, found, average="macro")), 4),
+        "latency_ms": round(spent_ms / len(labels), 5),
+    }
+
+
+def save(model: Any, folder: Path, **config: object) -> dict[str, str]:
+    """Write weights as safetensors and a config beside them; give the files by role."""
+    folder.mkdir(parents=True)
+    weights = {
+        "coef": np.ascontiguousarray(model.coef_, dtype=np.float32),
+        "intercept": np.ascontiguousarray(model.intercept_, dtype=np.float32),
+    }
+    save_file(weights, folder / "model.safetensors")
+    (folder / "config.json").write_text(json.dumps({"classes": 10, "pixels": 64, **config}))
+    return {
+        "weights": str(folder / "model.safetensors"),
+        "config": str(folder / "config.json"),
+    }
+
+
+def register(book: herdbook.Herdbook, work: Path) -> None:
+    """Train two versions, the second from the first, and register both."""
+    split = digits()
+    began = time.perf_counter()
+    first = train(split, samples=120, epochs=3)
+    one = book.models.register(
+        "digits",
+        model_type="classifier",
+        owner="vision",
+        files=save(first, work / "digits-v1", samples=120),
+        framework="scikit-learn",
+        samples=120,
+        epochs=3,
+        learning_rate=0.02,
+        duration_hours=(time.perf_counter() - began) / 3600,
+        training_data=["digits-small"],
+        metrics=scores(first, split),
+        metrics_dataset="digits-test",
+        tags={"team": "vision"},
+    )
+    print(f"registered {one.ref}: {dict(one.metrics)}")
+    second = train(split, samples=1_257, epochs=12, start=first)
+    two = book.models.register(
+        "digits",
+        parent="digits:v1",
+        files=save(second, work / "digits-v2", samples=1_257),
+        framework="scikit-learn",
+        base_model="digits:v1",
+        samples=1_257,
+        epochs=12,
+        learning_rate=0.02,
+        training_data=["digits-small", "digits-full"],
+        metrics=scores(second, split),
+        metrics_dataset="digits-test",
+        tags={"team": "vision"},
+        description="trained on from v1, on all digits",
+    )
+    print(f"registered {two.ref}: {dict(two.metrics)}")
+
+
+def command(*words: str) -> None:
+    """Show a command and run it."""
+    say("$ herdbook " + " ".join(words))
+    subprocess.run([sys.executable, "-m", "herdbook", *words], check=True)  # noqa: S603
+
+
+@contextmanager
+def server() -> Iterator[str]:
+    """Start a server on a free port, wait until it is ready, end it."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = [sys.executable, "-m", "herdbook", "server", "start", "--port", str(port)]
+    running = subprocess.Popen(words, stderr=subprocess.DEVNULL)  # noqa: S603
+    address = f"http://127.0.0.1:{port}"
+    try:
+        wait_for(address, running)
+        yield address
+    finally:
+        running.terminate()
+        running.wait(10)
+
+
+def wait_for(address: str, running: subprocess.Popen[bytes]) -> None:
+    """Wait, at most half a minute, until a server is ready."""
+    deadline = time.monotonic() + 30
+    while running.poll() is None and time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(f"{address}/readyz", timeout=1):  # noqa: S310
+                return
+        except OSError:
+            time.sleep(0.05)
+    raise SystemExit(f"the server at {address} did not become ready")
+
+
+def main() -> None:
+    """Run the story."""
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(os.environ.setdefault("HERDBOOK_HOME", folder))
+        home.mkdir(parents=True, exist_ok=True)
+        say("Two classifiers on real digits, the second trained on from the first")
+        with herdbook.connect() as book:
+            register(book, Path(folder))
+        command("compare", "digits", "v1", "v2")
+        command("deploy", "digits", "v1", "--reason", "the first one that works")
+        between = datetime.now(UTC).isoformat()
+        command("deploy", "digits", "v2", "--reason", "more digits, better scores")
+        command("tree", "digits")
+        command("list")
+        command("rollback", "digits", "--reason", "to see that it goes back")
+        say(f"Which one was in production at {between}, and who put it there?")
+        command("deployments", "at", between, "--model", "digits")
+        with server() as address:
+            say(f"The same, asked of a server at {address}")
+            with herdbook.connect(address) as book:
+                print("champion now: ", book.get("digits@champion").ref)
+                held = book.deployments.at(between, model="digits").items[0]
+                print(f"champion then: digits:{held.since.to_number}, put there by {held.since.by}")
+                best = book.versions.best("accuracy", model="digits")
+                print(f"best accuracy: {best.ref} with {best.metrics['accuracy']}")
+        command("audit", "verify")
+    say("What to try next")
+    print("  herdbook init                      a register of your own")
+    print("  herdbook add majora --accuracy 0.85   your first version")
+    print("  herdbook --help                    everything else; README.md has the tour")
+
+
+if __name__ == "__main__":
+    main()
