@@ -5,6 +5,7 @@ its collections hold only what the actor of the work may see.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
 
@@ -19,6 +20,7 @@ from herdbook.core.numbers import Number
 from herdbook.core.pages import Page
 from herdbook.core.refs import VersionRef
 from herdbook.core.summaries import Totals
+from herdbook.core.transfer import Record
 from herdbook.core.webhooks import Delivery, Webhook
 
 
@@ -246,6 +248,32 @@ class Replays(Protocol):
         """Forget answers kept before a time."""
 
 
+class Transfer(Protocol):
+    """The whole register, moved out and in."""
+
+    def hold_still(self) -> None:
+        """Let this work, which has read nothing yet, see one state of the register throughout."""
+
+    def dump(self) -> Iterator[tuple[str, str]]:
+        """Give kind and JSON object of everything, in the order of `core.transfer.KINDS` and
+        within a kind in that of registration: the same for equal registers on every database.
+        """
+
+    def empty(self) -> bool:
+        """Whether there never was a model or an event; tokens and webhooks do not count."""
+
+    def attempt(self, *, keep: bool) -> AbstractContextManager[None]:
+        """Undo at its end what is written inside, unless it is to be kept."""
+
+    def add(self, records: Sequence[Record]) -> None:
+        """Add records of one kind; what they name was added before. Invalid names the line."""
+
+    def finish(self) -> None:
+        """Bind what was added: parents, data sets, the end of the log. Corrupt when it does not
+        fit together; Conflict when the register was written to meanwhile.
+        """
+
+
 class Work(Protocol):
     """A unit of work: one transaction, one actor. The door opens it, success commits it."""
 
@@ -258,6 +286,7 @@ class Work(Protocol):
     webhooks: Webhooks
     tokens: Tokens
     replays: Replays
+    transfer: Transfer
 
     @property
     def by(self) -> Actor:

@@ -57,9 +57,14 @@ class Herdbook:
         """Give the whole register as JSON lines, in constant memory."""
         return self._door.lines("transfer.dump")
 
-    def load(self, lines: Iterable[str]) -> Loaded:
-        """Take what `export` gave into an empty register, history and events included."""
-        return self._door.load(Loaded, "transfer.load", lines)
+    def load(self, lines: Iterable[str], *, dry_run: bool = False) -> Loaded:
+        """Take what `export` gave into an empty register, history and events included.
+
+        Args:
+            lines: with or without line feeds.
+            dry_run: check everything and write nothing.
+        """
+        return self._door.load(Loaded, "transfer.load", lines, dry_run=dry_run)
 
     def close(self) -> None:
         """Give up connections and stop looking."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, func, insert, select, update
+from sqlalchemy import Connection, Select, and_, bindparam, func, insert, select, update
 
 from herdbook.core import wire
 from herdbook.core.access import Actor
@@ -13,26 +13,52 @@ from herdbook.core.deployments import Alias, Holding, Move
 from herdbook.core.pages import Page, page_position, page_token
 from herdbook.errors import StaleEpoch
 from herdbook.storage.sql import search
+from herdbook.storage.sql.models import SqlModels
 from herdbook.storage.sql.rows import micros, moment
 from herdbook.storage.sql.tables import aliases, models, moves, versions
+
+# Statements are built once, at import: building one costs more than running it.
+_HERE = (aliases.c.model_id == bindparam("own"), aliases.c.name == bindparam("alias"))
+_MOVED = (moves.c.model_id == bindparam("own"), moves.c.alias == bindparam("alias"))
+_GET = (
+    select(versions.c.number, aliases.c.epoch, aliases.c.moved_at, aliases.c.moved_by)
+    .join(versions, versions.c.id == aliases.c.version_id)
+    .where(*_HERE)
+)
+_EPOCH = select(aliases.c.epoch).where(*_HERE)
+_ROW = {
+    "version_id": bindparam("to", type_=aliases.c.version_id.type),
+    "epoch": bindparam("to_epoch"),
+    "moved_at": bindparam("at"),
+    "moved_by": bindparam("who"),
+}
+_FIRST = insert(aliases).values(model_id=bindparam("own"), name=bindparam("alias"), **_ROW)
+_SWAP = update(aliases).where(*_HERE, aliases.c.epoch == bindparam("to_epoch") - 1).values(**_ROW)
+_KEEP = insert(moves)
+_VERSION = select(versions.c.id).where(
+    versions.c.model_id == bindparam("own"), versions.c.number == bindparam("number")
+)
+_AT_EPOCH = select(moves.c.doc).where(*_MOVED, moves.c.epoch == bindparam("epoch"))
+_LAST_TO = (
+    select(moves.c.doc)
+    .where(*_MOVED, moves.c.to_id == bindparam("to"))
+    .order_by(moves.c.epoch.desc())
+    .limit(1)
+)
 
 
 class SqlDeployments:
     """The aliases and the history of their moves."""
 
-    def __init__(self, connection: Connection, by: Actor) -> None:
+    def __init__(self, connection: Connection, by: Actor, models: SqlModels) -> None:
         self._connection = connection
         self._by = by
+        self._models = models
 
     def get(self, model: str, alias: str) -> Alias | None:
         """Give an alias, or None when it points nowhere."""
-        asked = (
-            select(versions.c.number, aliases)
-            .join(models, models.c.id == aliases.c.model_id)
-            .join(versions, versions.c.id == aliases.c.version_id)
-            .where(models.c.name == model, aliases.c.name == alias)
-        )
-        row = self._connection.execute(asked).one_or_none()
+        asked = {"own": self._models.id(model), "alias": alias}
+        row = self._connection.execute(_GET, asked).one_or_none()
         if row is None:
             return None
         return Alias(
@@ -46,53 +72,42 @@ class SqlDeployments:
 
     def epoch(self, model: str, alias: str) -> int:
         """The epoch an alias is at; 0 before its first move; kept after a removal."""
-        asked = select(aliases.c.epoch).where(_is(model), aliases.c.name == alias)
-        return int(self._connection.execute(asked).scalar_one_or_none() or 0)
+        asked = {"own": self._models.id(model), "alias": alias}
+        return int(self._connection.execute(_EPOCH, asked).scalar_one_or_none() or 0)
 
     def move(self, move: Move) -> None:
         """Move an alias by compare-and-set and write its history; StaleEpoch when it moved."""
-        target = _version_id(move.model, move.to_number) if move.to_number else None
-        row = {
-            "version_id": target,
-            "epoch": move.epoch,
-            "moved_at": micros(move.at),
-            "moved_by": move.by,
-        }
+        own = self._models.id(move.model)
+        target = self._id(own, move.to_number)
+        row = {"to": target, "at": micros(move.at), "who": move.by, "to_epoch": move.epoch}
+        place = {"own": own, "alias": move.alias}
         if move.epoch == 1:
-            self._connection.execute(
-                insert(aliases).values(model_id=_model_id(move.model), name=move.alias, **row)
-            )
-        else:
-            self._swap(move, row)
-        self._connection.execute(
-            insert(moves).values(
-                model_id=_model_id(move.model),
-                alias=move.alias,
-                epoch=move.epoch,
-                from_id=_version_id(move.model, move.from_number) if move.from_number else None,
-                to_id=target,
-                at=micros(move.at),
-                doc=wire.dumps(move),
-            )
-        )
-
-    def _swap(self, move: Move, row: dict[str, Any]) -> None:
-        swapped = self._connection.execute(
-            update(aliases)
-            .where(
-                _is(move.model),
-                aliases.c.name == move.alias,
-                aliases.c.epoch == move.epoch - 1,
-            )
-            .values(**row)
-        )
-        if swapped.rowcount != 1:
+            self._connection.execute(_FIRST, row | place)
+        elif self._connection.execute(_SWAP, row | place).rowcount != 1:
             present = self.epoch(move.model, move.alias)
             raise StaleEpoch(
                 f"{move.model}@{move.alias} is at epoch {present}, not {move.epoch - 1}: it "
                 "moved meanwhile",
                 details={"epoch": present},
             )
+        self._connection.execute(
+            _KEEP,
+            {
+                "model_id": own,
+                "alias": move.alias,
+                "epoch": move.epoch,
+                "from_id": self._id(own, move.from_number),
+                "to_id": target,
+                "at": micros(move.at),
+                "doc": wire.dumps(move),
+            },
+        )
+
+    def _id(self, model: int, number: str) -> int | None:
+        if not number:
+            return None
+        asked = {"own": model, "number": number}
+        return int(self._connection.execute(_VERSION, asked).scalar_one())
 
     def moves(
         self, *, model: str | None, alias: str | None, size: int, page: str | None
@@ -121,29 +136,17 @@ class SqlDeployments:
 
     def at_epoch(self, model: str, alias: str, epoch: int) -> Move | None:
         """Give the move that brought an alias to an epoch."""
-        return self._one(
-            select(moves.c.doc).where(
-                moves.c.model_id == _model_id(model),
-                moves.c.alias == alias,
-                moves.c.epoch == epoch,
-            )
-        )
+        asked = {"own": self._models.id(model), "alias": alias, "epoch": epoch}
+        return self._one(_AT_EPOCH, asked)
 
     def last_to(self, model: str, alias: str, number: str) -> Move | None:
         """Give the newest move that brought an alias to a version."""
-        return self._one(
-            select(moves.c.doc)
-            .where(
-                moves.c.to_id == _version_id(model, number),
-                moves.c.model_id == _model_id(model),
-                moves.c.alias == alias,
-            )
-            .order_by(moves.c.epoch.desc())
-            .limit(1)
-        )
+        own = self._models.id(model)
+        asked = {"own": own, "alias": alias, "to": self._id(own, number)}
+        return self._one(_LAST_TO, asked)
 
-    def _one(self, asked: Select[Any]) -> Move | None:
-        doc = self._connection.execute(asked).scalar_one_or_none()
+    def _one(self, asked: Select[Any], given: dict[str, Any]) -> Move | None:
+        doc = self._connection.execute(asked, given).scalar_one_or_none()
         return None if doc is None else _decoded(doc)
 
     def at(self, at: datetime, *, model: str | None, alias: str | None) -> Sequence[Holding]:
@@ -156,7 +159,7 @@ class SqlDeployments:
         if alias is not None:
             newest = newest.where(moves.c.alias == alias)
         if model is not None:
-            newest = newest.where(moves.c.model_id == _model_id(model))
+            newest = newest.where(moves.c.model_id == self._models.id(model))
         then, after = newest.subquery(), moves.alias()
         asked = (
             select(moves.c.doc, after.c.at.label("until"))
@@ -188,19 +191,3 @@ class SqlDeployments:
 
 def _decoded(doc: str) -> Move:
     return wire.value(Move, json.loads(doc))
-
-
-def _model_id(name: str) -> Any:
-    return select(models.c.id).where(models.c.name == name).scalar_subquery()
-
-
-def _is(model: str) -> Any:
-    return aliases.c.model_id == _model_id(model)
-
-
-def _version_id(model: str, number: str) -> Any:
-    return (
-        select(versions.c.id)
-        .where(versions.c.model_id == _model_id(model), versions.c.number == number)
-        .scalar_subquery()
-    )

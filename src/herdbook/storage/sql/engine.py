@@ -212,6 +212,12 @@ class Database:
             raise Unavailable(f"{self.shown} cannot be opened: {error.strerror}") from error
 
 
+def hold_still(connection: Connection) -> None:
+    """Let a transaction that has read nothing yet see one state of the database throughout."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+
+
 def _locked(file: int, kind: int) -> bool:
     try:
         fcntl.flock(file, kind | fcntl.LOCK_NB)

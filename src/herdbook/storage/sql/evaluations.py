@@ -6,11 +6,9 @@ from typing import Any
 from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from herdbook.core.access import Actor
 from herdbook.core.evaluations import Metric, Observation, Operational
 from herdbook.core.models import Version
 from herdbook.core.pages import Page, page_position, page_token
-from herdbook.core.refs import VersionRef
 from herdbook.storage.sql.rows import micros, moment
 from herdbook.storage.sql.tables import metrics, operational, scores
 from herdbook.storage.sql.versions import SqlVersions
@@ -19,13 +17,12 @@ from herdbook.storage.sql.versions import SqlVersions
 class SqlEvaluations:
     """Scores and operational averages."""
 
-    def __init__(self, connection: Connection, by: Actor) -> None:
+    def __init__(self, connection: Connection, versions: SqlVersions) -> None:
         self._connection = connection
-        self._by = by
+        self._versions = versions
 
     def _id(self, version: Version) -> int:
-        ref = VersionRef(version.model, version.number)
-        return SqlVersions(self._connection, self._by).id(ref)
+        return self._versions.id_of(version)
 
     def add(self, version: Version, recorded: Sequence[Metric]) -> None:
         """Add scores to the history and make each the newest of its name."""

@@ -19,6 +19,11 @@ from herdbook.storage.sql.webhooks import webhook_value
 BATCH = 500
 
 
+_LOCK = update(chain).values(seq=chain.c.seq).returning(chain.c.seq, chain.c.hash)
+_MOVE = update(chain)
+_TOLD = select(webhooks)
+
+
 class SqlEvents:
     """The audit log."""
 
@@ -54,19 +59,19 @@ class SqlEvents:
         and always after the locks of models, so that no two works wait for each other.
         """
         # The update locks the head on PostgreSQL; SQLite has one writer at a time anyway.
-        self._connection.execute(update(chain).values(seq=chain.c.seq))
-        head = self.head()
+        held = self._connection.execute(_LOCK).one()
+        head = Checkpoint(held.seq, held.hash)
         rows = []
         for change in changes:
             row = _chained(change, head, by=self._by.name, at=time_text(at))
             head = Checkpoint(head.seq + 1, str(row["hash"]))
             rows.append(row)
         self._connection.execute(insert(events), rows)
-        self._connection.execute(update(chain).values(seq=head.seq, hash=head.hash))
+        self._connection.execute(_MOVE, {"seq": head.seq, "hash": head.hash})
         self._enqueue(rows, at)
 
     def _enqueue(self, rows: list[dict[str, Any]], at: datetime) -> None:
-        told = [webhook_value(row) for row in self._connection.execute(select(webhooks))]
+        told = [webhook_value(row) for row in self._connection.execute(_TOLD)]
         for row in rows if told else []:
             event = _event(row)
             for webhook in told:

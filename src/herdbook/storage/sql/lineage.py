@@ -4,13 +4,12 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Select, exists, func, literal, or_, select, tuple_
+from sqlalchemy import BigInteger, Connection, Select, exists, func, literal, or_, select, tuple_
 
 from herdbook.core.access import Actor
 from herdbook.core.lineage import Dataset, Edge, Node, Pedigree, Relative
 from herdbook.core.models import ParentKind, Status, Version
 from herdbook.core.pages import Page, page_position, page_token
-from herdbook.core.refs import VersionRef
 from herdbook.storage.sql import search
 from herdbook.storage.sql.tables import (
     datasets,
@@ -27,9 +26,10 @@ BATCH = 400
 class SqlLineage:
     """The pedigree, by recursive SQL."""
 
-    def __init__(self, connection: Connection, by: Actor) -> None:
+    def __init__(self, connection: Connection, by: Actor, versions: SqlVersions) -> None:
         self._connection = connection
         self._by = by
+        self._versions = versions
 
     def ancestors(self, version: Version, *, depth: int) -> Sequence[Relative]:
         """Every ancestor at most `depth` steps away, nearest first."""
@@ -40,8 +40,8 @@ class SqlLineage:
         return self._walk(version, depth, parents.c.parent_id, parents.c.child_id)
 
     def _walk(self, version: Version, depth: int, here: Any, there: Any) -> list[Relative]:
-        own = SqlVersions(self._connection, self._by).id(VersionRef(version.model, version.number))
-        reached = select(literal(own).label("id"), literal(0).label("distance")).cte(
+        own = self._versions.id_of(version)
+        reached = select(literal(own, BigInteger()).label("id"), literal(0).label("distance")).cte(
             "reached", recursive=True
         )
         step = (

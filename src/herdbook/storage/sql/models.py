@@ -1,9 +1,10 @@
 """Models in the database."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from herdbook.core import wire
@@ -16,6 +17,19 @@ from herdbook.storage.sql import search
 from herdbook.storage.sql.rows import micros, tombstone
 from herdbook.storage.sql.tables import model_tags, models, versions
 
+# Built once: building a statement costs more than running it.
+_NAMED = models.c.name == bindparam("wanted")
+_ID = select(models.c.id).where(_NAMED)
+_GET = select(models.c.id, models.c.doc, models.c.tombstone).where(_NAMED)
+_LOCK = (
+    update(models)
+    .where(_NAMED)
+    .values(versions=models.c.versions)
+    .returning(models.c.id, models.c.doc, models.c.tombstone)
+)
+_ADD = insert(models)
+_SAVE = update(models).where(_NAMED)
+
 
 class SqlModels:
     """The registered models."""
@@ -23,39 +37,47 @@ class SqlModels:
     def __init__(self, connection: Connection, by: Actor) -> None:
         self._connection = connection
         self._by = by
+        # What this work has met: asking for it again would cost a statement.
+        self._met: dict[str, tuple[int, Mapping[str, str] | None]] = {}
 
     def get(self, name: str) -> Model:
         """Give a model; NotFound when there is none, Gone when it was deleted."""
-        asked = select(models.c.doc, models.c.tombstone).where(models.c.name == name)
-        return self._found(name, self._connection.execute(asked).one_or_none())
+        return self._found(name, self._connection.execute(_GET, {"wanted": name}).one_or_none())
 
     def _found(self, name: str, row: Any) -> Model:
         if row is None:
             raise missing_model(name)
         if row.tombstone is not None:
             raise Gone(f"the model {name} was deleted {tombstone(row.tombstone)}")
-        return wire.value(Model, json.loads(row.doc))
+        found = wire.value(Model, json.loads(row.doc))
+        self._met[name] = (row.id, found.tags)
+        return found
+
+    def id(self, name: str) -> int:
+        """Give the row's id of a model that is or was there."""
+        if name not in self._met:
+            found = self._connection.execute(_ID, {"wanted": name}).scalar_one_or_none()
+            if found is None:
+                raise missing_model(name)
+            self._met[name] = (found, None)
+        return self._met[name][0]
 
     def lock(self, name: str) -> Model:
         """Give a model and keep every other writer of it waiting until this work ends."""
         # An update rather than FOR UPDATE: SQLite has no such clause, and both lock on this.
-        held = update(models).where(models.c.name == name).values(versions=models.c.versions)
-        self._connection.execute(held)
-        return self.get(name)
+        return self._found(name, self._connection.execute(_LOCK, {"wanted": name}).one_or_none())
 
     def exists(self, name: str) -> bool:
         """Whether there is or was a model of that name, deleted ones included."""
-        asked = select(models.c.id).where(models.c.name == name)
-        return self._connection.execute(asked).one_or_none() is not None
+        return self._connection.execute(_ID, {"wanted": name}).one_or_none() is not None
 
     def add(self, model: Model) -> None:
         """Add a model; AlreadyExists when one's name, folded, is the same, even if deleted."""
         folded = model.name.casefold()
         try:
             with self._connection.begin_nested():
-                self._connection.execute(
-                    insert(models).values(name=model.name, folded=folded, **_columns(model))
-                )
+                row = columns(model) | {"name": model.name, "folded": folded}
+                self._connection.execute(_ADD, row)
         except IntegrityError:
             asked = select(models.c.name, models.c.tombstone).where(models.c.folded == folded)
             name, gone = self._connection.execute(asked).one()
@@ -68,24 +90,18 @@ class SqlModels:
 
     def save(self, model: Model) -> None:
         """Write what is known about a model over what was."""
-        self._connection.execute(
-            update(models).where(models.c.name == model.name).values(**_columns(model))
-        )
+        self._connection.execute(_SAVE, columns(model) | {"wanted": model.name})
         self._tag(model)
 
     def _tag(self, model: Model) -> None:
-        own = select(models.c.id).where(models.c.name == model.name).scalar_subquery()
-        held = {
-            row.key: row.value
-            for row in self._connection.execute(
-                select(model_tags.c.key, model_tags.c.value).where(model_tags.c.model_id == own)
-            )
-        }
-        if held == model.tags:
+        own = self.id(model.name)
+        if self._met[model.name][1] == model.tags:
             return
         self._connection.execute(delete(model_tags).where(model_tags.c.model_id == own))
-        for key, value in model.tags.items():
-            self._connection.execute(insert(model_tags).values(model_id=own, key=key, value=value))
+        if model.tags:
+            rows = [{"model_id": own, "key": k, "value": v} for k, v in model.tags.items()]
+            self._connection.execute(insert(model_tags), rows)
+        self._met[model.name] = (own, model.tags)
 
     def page(self, query: Query, *, size: int, page: str | None) -> Page[Model]:
         """Give the models a query finds, by name unless it orders them."""
@@ -126,7 +142,8 @@ class SqlModels:
         return self.get(name)
 
 
-def _columns(model: Model) -> dict[str, object]:
+def columns(model: Model) -> dict[str, object]:
+    """Give the columns that repeat what is known about a model."""
     return {
         "type": model.type,
         "owner": model.owner,

@@ -1,9 +1,11 @@
 """Versions in the database."""
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Select, delete, func, insert, select, update
+from sqlalchemy import Connection, Select, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from herdbook.core import wire
@@ -16,6 +18,7 @@ from herdbook.core.refs import LATEST, VersionRef
 from herdbook.core.summaries import Totals
 from herdbook.errors import AlreadyExists, Gone, Immutable, NotFound
 from herdbook.storage.sql import search
+from herdbook.storage.sql.models import SqlModels
 from herdbook.storage.sql.rows import micros, tombstone
 from herdbook.storage.sql.tables import (
     aliases,
@@ -38,23 +41,44 @@ def _text(row: Any) -> str:
     return f'{row.about[:-1]},"facts":{row.facts}}}'
 
 
+@dataclass(frozen=True, slots=True)
+class Met:
+    """What a work remembers of a version's row."""
+
+    id: int
+    digest: str
+    tags: Mapping[str, str]
+    sealed: bool
+
+
 class SqlVersions:
     """The registered versions."""
 
-    def __init__(self, connection: Connection, by: Actor) -> None:
+    def __init__(self, connection: Connection, by: Actor, models: SqlModels) -> None:
         self._connection = connection
         self._by = by
+        self._models = models
+        # Rows this work has met, by model and ordinal; the lock of the model keeps them true.
+        self._met: dict[tuple[str, int], Met] = {}
 
     def get(self, ref: VersionRef) -> Version:
         """Give a version by number (by value), alias or `latest`; NotFound or Gone."""
-        return decoded(self.text(ref))
+        row = self._row(ref)
+        found = decoded(_text(row))
+        self._met[found.model, found.ordinal] = Met(
+            row.id, found.digest, found.tags, sealed=found.sealed
+        )
+        return found
 
     def text(self, ref: VersionRef) -> str:
         """Give the same as JSON text."""
+        return _text(self._row(ref))
+
+    def _row(self, ref: VersionRef) -> Any:
         row = self._connection.execute(*_lookup(ref)).one_or_none()
         if row is None or row.tombstone is not None or not row.visible:
             raise self._missing(ref, row)
-        return _text(row)
+        return row
 
     def _missing(self, ref: VersionRef, row: Any) -> NotFound:
         asked = select(models.c.tombstone).where(models.c.name == ref.model)
@@ -72,89 +96,81 @@ class SqlVersions:
         return NotFound(f"{ref} points nowhere; {hint}", field="ref")
 
     def id(self, ref: VersionRef) -> int:
-        """Give the row's id of a version that is there."""
+        """Give the row's id of a version that is or was there."""
         return int(self._connection.execute(*_lookup(ref)).one().id)
+
+    def id_of(self, version: Version) -> int:
+        """Give the row's id of a version, from memory when this work has met it."""
+        return self._remembered(version).id
+
+    def _remembered(self, version: Version) -> Met:
+        key = version.model, version.ordinal
+        if key not in self._met:
+            row = self._connection.execute(*_lookup(VersionRef(version.model, version.number)))
+            found = row.one()
+            kept = decoded(_text(found))
+            self._met[key] = Met(found.id, kept.digest, kept.tags, sealed=kept.sealed)
+        return self._met[key]
 
     def take_ordinal(self, model: str) -> int:
         """Take the next ordinal of a model, never given before, by a locked counter."""
-        taken = (
-            update(models)
-            .where(models.c.name == model)
-            .values(next_ordinal=models.c.next_ordinal + 1)
-            .returning(models.c.next_ordinal)
-        )
-        return int(self._connection.execute(taken).scalar_one()) - 1
+        return int(self._connection.execute(_TAKE, {"wanted": model}).scalar_one()) - 1
 
     def highest(self, model: str) -> Number | None:
         """The highest number ever given in a model, deleted ones included."""
-        asked = (
-            select(versions.c.number)
-            .where(versions.c.model_id == _model_id(model))
-            .order_by(versions.c.number_key.desc())
-            .limit(1)
-        )
-        found = self._connection.execute(asked).scalar_one_or_none()
+        own = {"own": self._models.id(model)}
+        found = self._connection.execute(_HIGHEST, own).scalar_one_or_none()
         return Number(found) if found else None
 
     def latest(self, model: str) -> str:
         """The number registered last and not deleted, or ""."""
-        asked = (
-            select(versions.c.number)
-            .where(versions.c.model_id == _model_id(model), versions.c.visible == 1)
-            .order_by(versions.c.ordinal.desc())
-            .limit(1)
-        )
-        return self._connection.execute(asked).scalar_one_or_none() or ""
+        row = self._connection.execute(_NEWEST, {"model": model}).one_or_none()
+        return str(json.loads(row.about)["number"]) if row else ""
 
     def add(self, version: Version) -> None:
         """Add a version, its parents and data sets; AlreadyExists when the number is taken."""
-        number = Number(version.number)
-        row = columns(version) | _facts(version)
-        row |= {
-            "ordinal": version.ordinal,
-            "number": version.number,
-            "number_key": number.key,
-        }
-        row["model_id"] = _model_id(version.model)
-        try:
-            with self._connection.begin_nested():
-                added = self._connection.execute(insert(versions).values(**row))
-        except IntegrityError:
-            raise self._taken(version, number) from None
-        key = added.inserted_primary_key
-        self._relate(int(key[0]) if key else 0, version)
-
-    def _taken(self, version: Version, number: Number) -> AlreadyExists:
-        asked = select(versions.c.number, versions.c.tombstone).where(
-            versions.c.model_id == _model_id(version.model),
-            versions.c.number_key == number.key,
+        number, own = Number(version.number), self._models.id(version.model)
+        taken = self._connection.execute(_TAKEN, {"own": own, "key": number.key}).one_or_none()
+        if taken is not None:
+            raise _already(version.model, taken)
+        added = self._connection.execute(
+            _ADD,
+            {
+                **columns(version),
+                **fact_columns(version),
+                "model_id": own,
+                "ordinal": version.ordinal,
+                "number": version.number,
+                "number_key": number.key,
+            },
         )
-        held, gone = self._connection.execute(asked).one()
-        how = (
-            f"was deleted {tombstone(gone)}; a number is never given again"
-            if gone
-            else ("is registered; leave the number out to get the next one")
-        )
-        return AlreadyExists(f"{version.model} {held} {how}", field="number")
+        key = int(added.inserted_primary_key[0])  # type: ignore[index]
+        met = Met(key, version.digest, version.tags, sealed=version.sealed)
+        self._met[version.model, version.ordinal] = met
+        self._relate(key, version)
 
     def _relate(self, key: int, version: Version) -> None:
-        for position, parent in enumerate(version.facts.parents):
-            self._connection.execute(
-                insert(parents).values(
-                    child_id=key,
-                    parent_id=self.id(VersionRef(parent.model, parent.number)),
-                    position=position,
-                    kind=str(parent.kind),
-                )
-            )
-        for name in version.facts.datasets:
-            self._connection.execute(
-                insert(version_datasets).values(version_id=key, dataset_id=self._dataset(name))
-            )
-        for tag, value in version.tags.items():
-            self._connection.execute(
-                insert(version_tags).values(version_id=key, key=tag, value=value)
-            )
+        steps = [
+            {
+                "child_id": key,
+                "parent_id": self.id(VersionRef(parent.model, parent.number)),
+                "position": position,
+                "kind": str(parent.kind),
+            }
+            for position, parent in enumerate(version.facts.parents)
+        ]
+        # In one order, so that two works that name new data sets do not wait for each other.
+        used = [self._dataset(name) for name in sorted(version.facts.datasets)]
+        for table, rows in (
+            (parents, steps),
+            (version_datasets, [{"version_id": key, "dataset_id": one} for one in used]),
+            (
+                version_tags,
+                [{"version_id": key, "key": k, "value": v} for k, v in version.tags.items()],
+            ),
+        ):
+            if rows:
+                self._connection.execute(insert(table), rows)
 
     def _dataset(self, name: str) -> int:
         asked = select(datasets.c.id).where(datasets.c.name == name)
@@ -170,23 +186,21 @@ class SqlVersions:
 
     def save(self, version: Version) -> None:
         """Write what is known about a version; its facts only while it is not sealed."""
-        asked = select(versions.c.id, versions.c.sealed, versions.c.digest, versions.c.about).where(
-            versions.c.model_id == _model_id(version.model),
-            versions.c.ordinal == version.ordinal,
-        )
-        row = self._connection.execute(asked).one()
-        changes = columns(version)
-        if row.digest != version.digest:
-            if row.sealed:
+        met, changes = self._remembered(version), columns(version)
+        if met.digest != version.digest:
+            if met.sealed:
                 raise Immutable(f"{version.ref} is sealed; register a new version", field="facts")
-            changes |= _facts(version)
-        elif version.sealed and not row.sealed:
+            changes |= fact_columns(version)
+        elif version.sealed and not met.sealed:
             changes["sealed"] = 1
-        self._connection.execute(update(versions).where(versions.c.id == row.id).values(**changes))
-        if row.digest != version.digest or json.loads(row.about)["tags"] != version.tags:
+        self._connection.execute(_SAVE, {**changes, "own": met.id})
+        if met.digest != version.digest or met.tags != version.tags:
             for table, key in _RELATED:
-                self._connection.execute(delete(table).where(key == row.id))
-            self._relate(row.id, version)
+                self._connection.execute(delete(table).where(key == met.id))
+            self._relate(met.id, version)
+        self._met[version.model, version.ordinal] = Met(
+            met.id, version.digest, version.tags, sealed=met.sealed or version.sealed
+        )
 
     def page(
         self, query: Query, *, model: str | None, size: int, page: str | None
@@ -203,7 +217,7 @@ class SqlVersions:
             versions.c.visible == 1
         )
         if model is not None:
-            asked = asked.where(versions.c.model_id == _model_id(model))
+            asked = asked.where(versions.c.model_id == self._models.id(model))
         return search.page(
             self._connection,
             asked,
@@ -225,7 +239,7 @@ class SqlVersions:
         self._connection.execute(
             update(versions)
             .where(
-                versions.c.model_id == _model_id(version.model),
+                versions.c.model_id == self._models.id(version.model),
                 versions.c.ordinal == version.ordinal,
             )
             .values(tombstone=gone, visible=0 if gone else 1)
@@ -250,7 +264,7 @@ class SqlVersions:
         ).where(versions.c.visible == 1)
         counted = select(func.count()).select_from(models).where(models.c.tombstone.is_(None))
         if model is not None:
-            asked = asked.where(versions.c.model_id == _model_id(model))
+            asked = asked.where(versions.c.model_id == self._models.id(model))
             counted = counted.where(models.c.name == model)
         elif not self._by.sees_all():
             seen = search.visible(self._by)
@@ -273,8 +287,29 @@ _RELATED = (
 )
 
 
-def _model_id(name: str) -> Any:
-    return select(models.c.id).where(models.c.name == name).scalar_subquery()
+def _already(model: str, taken: Any) -> AlreadyExists:
+    how = (
+        f"was deleted {tombstone(taken.tombstone)}; a number is never given again"
+        if taken.tombstone
+        else "is registered; leave the number out to get the next one"
+    )
+    return AlreadyExists(f"{model} {taken.number} {how}", field="number")
+
+
+# Statements are built once, at import: building one costs more than running it.
+_OWN = versions.c.model_id == bindparam("own")
+_TAKE = (
+    update(models)
+    .where(models.c.name == bindparam("wanted"))
+    .values(next_ordinal=models.c.next_ordinal + 1)
+    .returning(models.c.next_ordinal)
+)
+_HIGHEST = select(versions.c.number).where(_OWN).order_by(versions.c.number_key.desc()).limit(1)
+_TAKEN = select(versions.c.number, versions.c.tombstone).where(
+    _OWN, versions.c.number_key == bindparam("key")
+)
+_ADD = insert(versions)
+_SAVE = update(versions).where(versions.c.id == bindparam("own"))
 
 
 _FOUND = (
@@ -286,16 +321,24 @@ _FOUND = (
 )
 
 
-def _lookup(ref: VersionRef) -> tuple[Select[Any]]:
-    asked = select(*_FOUND).join(models, models.c.id == versions.c.model_id)
-    asked = asked.where(models.c.name == ref.model)
+_IN_MODEL = (
+    select(*_FOUND)
+    .join(models, models.c.id == versions.c.model_id)
+    .where(models.c.name == bindparam("model"))
+)
+_BY_NUMBER = _IN_MODEL.where(versions.c.number_key == bindparam("key"))
+_BY_ALIAS = _IN_MODEL.join(aliases, aliases.c.version_id == versions.c.id).where(
+    aliases.c.name == bindparam("alias")
+)
+_NEWEST = _IN_MODEL.where(versions.c.visible == 1).order_by(versions.c.ordinal.desc()).limit(1)
+
+
+def _lookup(ref: VersionRef) -> tuple[Select[Any], dict[str, str]]:
     if ref.number:
-        return (asked.where(versions.c.number_key == Number(ref.number).key),)
+        return _BY_NUMBER, {"model": ref.model, "key": Number(ref.number).key}
     if ref.alias == LATEST:
-        newest = asked.where(versions.c.visible == 1).order_by(versions.c.ordinal.desc())
-        return (newest.limit(1),)
-    pointed = aliases.c.version_id == versions.c.id
-    return (asked.join(aliases, pointed).where(aliases.c.name == ref.alias),)
+        return _NEWEST, {"model": ref.model}
+    return _BY_ALIAS, {"model": ref.model, "alias": ref.alias}
 
 
 def columns(version: Version) -> dict[str, Any]:
@@ -312,7 +355,8 @@ def columns(version: Version) -> dict[str, Any]:
     }
 
 
-def _facts(version: Version) -> dict[str, Any]:
+def fact_columns(version: Version) -> dict[str, Any]:
+    """Give the columns that repeat what a version is."""
     training = version.facts.training
     return {
         "facts": wire.dumps(version.facts),

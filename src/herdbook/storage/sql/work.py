@@ -15,6 +15,7 @@ from herdbook.storage.sql.evaluations import SqlEvaluations
 from herdbook.storage.sql.events import SqlEvents
 from herdbook.storage.sql.lineage import SqlLineage
 from herdbook.storage.sql.models import SqlModels
+from herdbook.storage.sql.transfer import SqlTransfer
 from herdbook.storage.sql.versions import SqlVersions
 from herdbook.storage.sql.webhooks import SqlWebhooks
 
@@ -35,14 +36,15 @@ class SqlWork:
         self._changes: list[Change] = []
         self.connection = connection
         self.models = SqlModels(connection, by)
-        self.versions = SqlVersions(connection, by)
-        self.deployments = SqlDeployments(connection, by)
-        self.lineage = SqlLineage(connection, by)
-        self.evaluations = SqlEvaluations(connection, by)
+        self.versions = SqlVersions(connection, by, self.models)
+        self.deployments = SqlDeployments(connection, by, self.models)
+        self.lineage = SqlLineage(connection, by, self.versions)
+        self.evaluations = SqlEvaluations(connection, self.versions)
         self.events = SqlEvents(connection, by)
         self.webhooks = SqlWebhooks(connection, by)
         self.tokens = SqlTokens(connection)
         self.replays = SqlReplays(connection, self._now)
+        self.transfer = SqlTransfer(connection)
 
     @property
     def by(self) -> Actor:

@@ -1,0 +1,125 @@
+"""The whole register out of the database and into an empty one.
+
+Rows travel under their natural names (model, number), never under the ids of one database.
+Ids are given in the order of the file, which is the order of the ids it came from: so an
+export of what was imported is the same file.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+from sqlalchemy import Connection, Select, exists, select
+
+from herdbook.core.transfer import Record
+from herdbook.core.wire import dumps
+from herdbook.storage.sql import engine
+from herdbook.storage.sql.binding import bind
+from herdbook.storage.sql.loading import SUMS, Loading
+from herdbook.storage.sql.rows import each, moment
+from herdbook.storage.sql.tables import (
+    aliases,
+    events,
+    metrics,
+    models,
+    moves,
+    operational,
+    versions,
+)
+
+
+class SqlTransfer:
+    """The whole register, moved out and in."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._loading = Loading(connection)
+
+    def hold_still(self) -> None:
+        """Let this work, which has read nothing yet, see one state of the register throughout."""
+        engine.hold_still(self._connection)
+
+    def dump(self) -> Iterator[tuple[str, str]]:
+        """Give kind and JSON object of everything, in a fixed order."""
+        for kind, asked, keys, text in _DUMPED:
+            for row in each(self._connection, asked, keys):
+                yield kind, text(row)
+
+    def empty(self) -> bool:
+        """Whether there never was a model or an event."""
+        used = exists().select_from(models), exists().select_from(events)
+        return not any(self._connection.execute(select(*used)).one())
+
+    @contextmanager
+    def attempt(self, *, keep: bool) -> Iterator[None]:
+        """Undo at its end what is written inside, unless it is to be kept."""
+        with self._connection.begin_nested() as inner:
+            yield
+            if not keep:
+                inner.rollback()
+
+    def add(self, records: Sequence[Record]) -> None:
+        """Add records of one kind; what they name was added before."""
+        self._loading.add(records)
+
+    def finish(self) -> None:
+        """Bind what was added: parents and data sets; see that it fits together."""
+        bind(self._connection)
+
+
+def _model_text(row: Any) -> str:
+    return (
+        f'{{"next_ordinal":{row.next_ordinal},"tombstone":{row.tombstone or "null"},'
+        f'"doc":{row.doc}}}'
+    )
+
+
+def _version_text(row: Any) -> str:
+    return f'{{"tombstone":{row.tombstone or "null"},"about":{row.about},"facts":{row.facts}}}'
+
+
+def _metric_text(row: Any) -> str:
+    said = {"model": row.model, "number": row.number, "name": row.name, "value": row.value}
+    said |= {"at": moment(row.at), "source": row.source, "dataset": row.dataset, "by": row.by}
+    return dumps(said)
+
+
+def _operational_text(row: Any) -> str:
+    sums = {name: row._mapping[name] for name in SUMS}
+    return dumps({"model": row.model, "number": row.number, **sums})
+
+
+def _alias_text(row: Any) -> str:
+    said = {"model": row.model, "name": row.name, "number": row.number or ""}
+    said |= {"epoch": row.epoch, "moved_at": moment(row.moved_at), "moved_by": row.moved_by}
+    return dumps(said)
+
+
+def _event_text(row: Any) -> str:
+    said = {name: row._mapping[name] for name in ("seq", "at", "by", "action", "model", "number")}
+    rest = {"previous": row.previous, "hash": row.hash}
+    return f'{dumps(said)[:-1]},"body":{row.body},{dumps(rest)[1:]}'
+
+
+def _of_version(table: Any) -> Select[Any]:
+    return (
+        select(table, models.c.name.label("model"), versions.c.number)
+        .join(versions, versions.c.id == table.c.version_id)
+        .join(models, models.c.id == versions.c.model_id)
+    )
+
+
+_ALIASES = (
+    select(aliases, models.c.name.label("model"), versions.c.number)
+    .join(models, models.c.id == aliases.c.model_id)
+    .outerjoin(versions, versions.c.id == aliases.c.version_id)
+)
+_DUMPED: Final[tuple[tuple[str, Select[Any], tuple[Any, ...], Callable[[Any], str]], ...]] = (
+    ("model", select(models), (models.c.id,), _model_text),
+    ("version", select(versions), (versions.c.id,), _version_text),
+    ("metric", _of_version(metrics), (metrics.c.id,), _metric_text),
+    ("operational", _of_version(operational), (operational.c.version_id,), _operational_text),
+    ("alias", _ALIASES, (aliases.c.model_id, aliases.c.name), _alias_text),
+    ("move", select(moves), (moves.c.id,), lambda row: f'{{"doc":{row.doc}}}'),
+    ("event", select(events), (events.c.seq,), _event_text),
+)
