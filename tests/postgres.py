@@ -9,6 +9,7 @@ address.
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -72,6 +73,30 @@ def running_server() -> Iterator[PostgresServer]:
         shutil.rmtree(folder)
 
 
+class StoppableServer:
+    """A server that keeps what it acknowledged, and can be stopped hard and started again."""
+
+    def __init__(self, folder: Path) -> None:
+        self.server = PostgresServer(folder)
+        self._owner = _owner()
+        if self._owner:
+            os.chown(folder, self._owner["user"], self._owner["group"])
+        self._programs = _reachable(_programs(), by=self._owner, copy_into=folder)
+        self._data = _initialised(folder / "data", programs=self._programs, owner=self._owner)
+
+    @contextmanager
+    def running(self) -> Iterator[PostgresServer]:
+        """Run until the block ends, or `stop_hard` is called in it."""
+        kept = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
+        with _started(self._data, programs=self._programs, owner=self._owner, settings=kept):
+            yield self.server
+
+    def stop_hard(self) -> None:
+        """Stop as `pg_ctl stop -m immediate` does: no one is waited for, nothing is flushed."""
+        postmaster = int((self._data / "postmaster.pid").read_text().split()[0])
+        os.kill(postmaster, signal.SIGQUIT)
+
+
 @contextmanager
 def fresh_database(server: PostgresServer) -> Iterator[str]:
     """Create an empty database and yield its address; drop it at the end."""
@@ -122,23 +147,23 @@ def _initialised(data: Path, *, programs: Path, owner: dict[str, Any]) -> Path:
     command: list[str | Path] = [programs / "initdb", "--pgdata", data]
     command += ["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C"]
     command += ["--no-sync", "--no-instructions"]
-    done = subprocess.run(
-        command, cwd=data.parent, capture_output=True, encoding="utf-8", **owner
-    )
+    done = subprocess.run(command, cwd=data.parent, capture_output=True, encoding="utf-8", **owner)
     if done.returncode:
         raise RuntimeError(f"initdb failed: {done.stderr}")
     return data
 
 
 @contextmanager
-def _started(data: Path, *, programs: Path, owner: dict[str, Any]) -> Iterator[None]:
-    settings = [f"--{name}={value}" for name, value in SETTINGS.items()]
+def _started(
+    data: Path, *, programs: Path, owner: dict[str, Any], settings: dict[str, str] | None = None
+) -> Iterator[None]:
+    words = [f"--{name}={value}" for name, value in (SETTINGS | (settings or {})).items()]
     postgres: list[str | Path] = [programs / "postgres", "-D", data, "-k", data.parent]
     log = data.parent / "log"
     with (
         log.open("wb") as output,
         subprocess.Popen(
-            ["/bin/sh", "-c", WATCHED, "sh", *postgres, *settings],
+            ["/bin/sh", "-c", WATCHED, "sh", *postgres, *words],
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=output,
@@ -163,9 +188,7 @@ def _wait_until_ready(server: PostgresServer, *, log: Path) -> None:
             server.connect().close()
         except psycopg.OperationalError as error:
             if time.monotonic() > until:
-                raise RuntimeError(
-                    f"PostgreSQL did not start: {log.read_text()}"
-                ) from error
+                raise RuntimeError(f"PostgreSQL did not start: {log.read_text()}") from error
             time.sleep(0.02)
         else:
             return

@@ -48,6 +48,8 @@ class Database:
         self._lock_file: int | None = None
         self.owns_file = False
         self._single = threading.Lock()
+        # How often this process committed; where it owns the file, nobody else can.
+        self.commits = 0
         if self.is_sqlite:
             self._claim(owner_url)
         self.engine = self._sqlite() if self.is_sqlite else self._postgresql()
@@ -84,6 +86,7 @@ class Database:
             connection = plain.execution_options(herdbook_writes=True)
             with connection.begin():
                 yield connection
+            self.commits += 1
 
     def close(self) -> None:
         """Close every connection and give up the file."""
