@@ -24,8 +24,8 @@ class ConsoleParser(CodeBlockParser):
     def evaluate(self, example: Example) -> str | None:
         """Run each command and compare its output; give what differs."""
         for command, expected in commands(str(example.parsed)):
-            shown = run(command)
-            if not matches(expected, shown):
+            shown, status = run(command)
+            if not matches(expected, shown) or (status and not expected):
                 return f"$ {command}\nexpected:\n{expected}\n\ngot:\n{shown}"
         return None
 
@@ -43,8 +43,8 @@ def commands(block: str) -> list[tuple[str, str]]:
     return [(command, "\n".join(lines).strip()) for command, lines in found]
 
 
-def run(command: str) -> str:
-    """Run a command with the herdbook of this environment and give what it printed."""
+def run(command: str) -> tuple[str, int]:
+    """Run a command with the herdbook of this environment: what it printed, its status."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
         ["bash", "-c", command],
@@ -55,11 +55,12 @@ def run(command: str) -> str:
         check=False,
         env={**os.environ, "PATH": path, "COLUMNS": "100", "NO_COLOR": "1"},
     )
-    return "\n".join(line.rstrip() for line in done.stdout.splitlines()).strip()
+    shown = "\n".join(line.rstrip() for line in done.stdout.splitlines()).strip()
+    return shown, done.returncode
 
 
 def matches(expected: str, shown: str) -> bool:
-    """Whether an output is as expected; an empty expectation takes any."""
+    """Whether an output is as expected; an empty expectation takes any of a success."""
     if not expected:
         return True
     pattern = ".*?".join(re.escape(part) for part in expected.split("…"))

@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import URL, Connection, Engine, StaticPool, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy import URL, Connection, Engine, StaticPool, create_engine, event, make_url, text
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from herdbook.errors import Invalid, Owned, Unavailable
@@ -120,17 +120,21 @@ class Database:
             "readonly": "make the file and its folder writable",
             "unable to open": "make sure its folder exists and is writable",
             "connect": "make sure the server runs and the address is right",
+            "resolve": "make sure the host's name is right",
+            "authentication": "give the right user and password",
+            "does not exist": "create the database first",
             "terminat": "the server stopped; try again when it runs",
             "shutting down": "the server stopped; try again when it runs",
         }
         mend = next((m for sign, m in mends.items() if sign in text), "")
-        if not mend and not getattr(error, "connection_invalidated", False):
+        # psycopg's OperationalError is about the server, sqlite3's may also be about the SQL.
+        lost = getattr(error, "connection_invalidated", False) or (
+            isinstance(error, OperationalError) and not self.is_sqlite
+        )
+        if not mend and not lost:
             return error
         first = text.splitlines()[0] if text else type(error).__name__
-        return Unavailable(
-            f"{self.shown} cannot be used: {first}; {mend or 'try again'}. What was not "
-            "acknowledged may be asked for again"
-        )
+        return Unavailable(f"{self.shown} cannot be used: {first}; {mend or 'try again'}")
 
     def _postgresql(self) -> Engine:
         return create_engine(
@@ -213,6 +217,12 @@ class Database:
             yield
         except OSError as error:
             raise Unavailable(f"{self.shown} cannot be opened: {error.strerror}") from error
+
+
+def alone(connection: Connection, key: int) -> None:
+    """Wait until no other transaction holds a key; SQLite has one writer at a time anyway."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
 
 
 def hold_still(connection: Connection) -> None:
