@@ -150,6 +150,9 @@ class Lineage(Protocol):
     def of_model(self, model: str) -> Pedigree:
         """Every version of a model, their direct relatives and the steps between them."""
 
+    def lock(self) -> None:
+        """Keep other works that give new parents to registered versions waiting."""
+
     def among(self, versions: Iterable[tuple[str, str]]) -> Pedigree:
         """Give these versions, (model, number) each, with the steps between them."""
 
@@ -255,8 +258,9 @@ class Transfer(Protocol):
         """Let this work, which has read nothing yet, see one state of the register throughout."""
 
     def dump(self) -> Iterator[tuple[str, str]]:
-        """Give kind and JSON object of everything, in the order of `core.transfer.KINDS` and
-        within a kind in that of registration: the same for equal registers on every database.
+        """Give kind and JSON object of everything, ordered by kind, then by registration.
+
+        Equal registers give the same, whatever database they are in.
         """
 
     def empty(self) -> bool:
@@ -266,12 +270,13 @@ class Transfer(Protocol):
         """Undo at its end what is written inside, unless it is to be kept."""
 
     def add(self, records: Sequence[Record]) -> None:
-        """Add records of one kind; what they name was added before. Invalid names the line."""
+        """Add records of one kind; what they name was added before. Invalid names the line.
+
+        Conflict when the register was written to meanwhile.
+        """
 
     def finish(self) -> None:
-        """Bind what was added: parents, data sets, the end of the log. Corrupt when it does not
-        fit together; Conflict when the register was written to meanwhile.
-        """
+        """Bind what was added, parents and data sets; Corrupt when it does not fit together."""
 
 
 class Work(Protocol):

@@ -108,14 +108,14 @@ class _Import:
 
     def _found_parents(self, version: Planned) -> list[str]:
         ours = {other.ref for other in self._plan.versions}
-        found = []
-        for ref in version.parents:
-            if ref in ours or self._present(ref) is not None:
-                found.append(ref)
-            else:
+        found: dict[str, None] = {}
+        for ref in (*version.parents, *version.hints):
+            present = None if ref in ours else self._present(ref)
+            if ref in ours or present is not None:
+                found[ref if present is None else present.ref] = None
+            elif ref in version.parents:
                 self.notes.append(f"{version.ref} came from {ref}, which is not there.")
-        hinted = (ref for ref in version.hints if ref not in found)
-        return found + [ref for ref in hinted if ref in ours or self._present(ref) is not None]
+        return list(found)
 
     def _present(self, ref: str) -> Version | None:
         try:

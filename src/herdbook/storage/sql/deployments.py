@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Select, and_, bindparam, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
 from herdbook.core import wire
 from herdbook.core.access import Actor
@@ -81,9 +82,7 @@ class SqlDeployments:
         target = self._id(own, move.to_number)
         row = {"to": target, "at": micros(move.at), "who": move.by, "to_epoch": move.epoch}
         place = {"own": own, "alias": move.alias}
-        if move.epoch == 1:
-            self._connection.execute(_FIRST, row | place)
-        elif self._connection.execute(_SWAP, row | place).rowcount != 1:
+        if not self._swapped(row | place):
             present = self.epoch(move.model, move.alias)
             raise StaleEpoch(
                 f"{move.model}@{move.alias} is at epoch {present}, not {move.epoch - 1}: it "
@@ -102,6 +101,16 @@ class SqlDeployments:
                 "doc": wire.dumps(move),
             },
         )
+
+    def _swapped(self, row: dict[str, Any]) -> bool:
+        if row["to_epoch"] > 1:
+            return self._connection.execute(_SWAP, row).rowcount == 1
+        try:
+            with self._connection.begin_nested():
+                self._connection.execute(_FIRST, row)
+        except IntegrityError:  # it is there: its first move was made before
+            return False
+        return True
 
     def _id(self, model: int, number: str) -> int | None:
         if not number:

@@ -11,6 +11,7 @@ from herdbook.core.lineage import Dataset, Edge, Node, Pedigree, Relative
 from herdbook.core.models import ParentKind, Status, Version
 from herdbook.core.pages import Page, page_position, page_token
 from herdbook.storage.sql import search
+from herdbook.storage.sql.engine import alone
 from herdbook.storage.sql.tables import (
     datasets,
     models,
@@ -20,6 +21,7 @@ from herdbook.storage.sql.tables import (
 )
 from herdbook.storage.sql.versions import SqlVersions
 
+PEDIGREE_KEY = 4_843_784_878
 BATCH = 400
 
 
@@ -93,6 +95,11 @@ class SqlLineage:
             .order_by(versions.c.id)
         )
         return asked if self._by.sees_all() else asked.where(search.visible(self._by))
+
+    def lock(self) -> None:
+        """Keep other works that give new parents to registered versions waiting."""
+        # Two works could otherwise each close one half of a cycle, unseen by the other.
+        alone(self._connection, PEDIGREE_KEY)
 
     def among(self, versions: Iterable[tuple[str, str]]) -> Pedigree:
         """Give these versions, (model, number) each, with the steps between them."""

@@ -7,12 +7,14 @@ hundredth costs what the first does.
 
 import hashlib
 import operator
+import string
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Connection,
     FromClause,
@@ -22,6 +24,7 @@ from sqlalchemy import (
     exists,
     false,
     func,
+    literal,
     not_,
     or_,
     select,
@@ -33,6 +36,7 @@ from herdbook.core.access import Actor
 from herdbook.core.filters import And, Comparison, Not, Op, Or, Query
 from herdbook.core.numbers import Number
 from herdbook.core.pages import Page, page_position, page_token
+from herdbook.errors import InvalidFilter
 from herdbook.storage.sql.rows import micros
 from herdbook.storage.sql.tables import (
     aliases,
@@ -226,6 +230,10 @@ def _ordered(
     keys: list[tuple[ColumnElement[Any], bool]] = []
     for order in query.order:
         if order.field in searched.keyed:
+            if not order.key:
+                raise InvalidFilter(
+                    f"a version may have several of {order.field}: it cannot be ordered by them"
+                )
             asked, column = _joined(asked, searched.keyed[order.field], order.key)
         else:
             column = searched.columns[order.field]
@@ -248,12 +256,13 @@ def _joined(asked: Select[Any], keyed: Keyed, key: str) -> tuple[Select[Any], Co
 
 def _after(keys: list[tuple[ColumnElement[Any], bool]], position: list[Any]) -> Any:
     if len({down for _, down in keys}) == 1:
-        row, place = tuple_(*(c for c, _ in keys)), tuple_(*position)
+        row, place = tuple_(*(c for c, _ in keys)), tuple_(*map(_wide, position))
         return row < place if keys[0][1] else row > place
     parts = []
     for at, (column, down) in enumerate(keys):
-        same = [c == p for (c, _), p in zip(keys[:at], position[:at], strict=True)]
-        beyond = column < position[at] if down else column > position[at]
+        same = [c == _wide(p) for (c, _), p in zip(keys[:at], position[:at], strict=True)]
+        bound = _wide(position[at])
+        beyond = column < bound if down else column > bound
         parts.append(and_(*same, beyond))
     return or_(*parts)
 
@@ -309,11 +318,15 @@ def _test(column: ColumnElement[Any], one: Comparison) -> ColumnElement[bool]:
     return _alike(column, one.op, str(value))
 
 
+_SMALL = {ord(c): ord(c.lower()) for c in string.ascii_uppercase}
+
+
 def _alike(column: ColumnElement[Any], op: Op, pattern: str) -> ColumnElement[bool]:
     if op in {Op.LIKE, Op.NOT_LIKE}:
         found = column.like(pattern, escape="\\")
     else:
-        found = func.lower(column).like(func.lower(pattern), escape="\\")
+        # Of ASCII alone, as both databases do on these columns; the server's locale has no say.
+        found = func.lower(column).like(pattern.translate(_SMALL), escape="\\")
     return found if op in {Op.LIKE, Op.ILIKE} else not_(found)
 
 
@@ -328,4 +341,9 @@ def _stored(field: str, value: object) -> object:
         return micros(value)
     if field == "number" and isinstance(value, str):
         return Number(value).key
-    return value
+    return _wide(value)
+
+
+def _wide(value: object) -> object:
+    # PostgreSQL would refuse what a column of 32 bits cannot hold, instead of comparing with it.
+    return literal(value, BigInteger()) if isinstance(value, int) else value

@@ -43,6 +43,12 @@ POSTGRESQL_GUARDS = (
     _pg("events_kept", "TRUNCATE ON events", "events are append-only", level="STATEMENT"),
     _pg("moves_fixed", "UPDATE OR DELETE ON moves", "the history of moves is append-only"),
     _pg(
+        "moves_kept",
+        "TRUNCATE ON moves",
+        "the history of moves is append-only",
+        level="STATEMENT",
+    ),
+    _pg(
         "versions_named",
         "UPDATE OF model_id, ordinal, number, number_key ON versions",
         "a version keeps its number",
@@ -54,24 +60,26 @@ POSTGRESQL_GUARDS = (
         only="WHEN (OLD.sealed = 1)",
     ),
     _pg("versions_kept", "DELETE ON versions", "versions are never deleted, only hidden"),
+    _pg(
+        "versions_whole",
+        "TRUNCATE ON versions",
+        "versions are never deleted, only hidden",
+        level="STATEMENT",
+    ),
 )
 
 
-def upgrade() -> None:
-    """Make every table, its indexes and the guards of what does not change."""
+def _index(table: str, *columns: str) -> None:
+    op.create_index(f"ix_{table}_{'_'.join(columns)}", table, list(columns))
+
+
+def _log() -> None:
     op.create_table(
         "chain",
         sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("seq", sa.BigInteger(), nullable=False),
         sa.Column("hash", Word, nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_chain"),
-    )
-    op.create_table(
-        "datasets",
-        sa.Column("id", Id, nullable=False),
-        sa.Column("name", Word, nullable=False),
-        sa.PrimaryKeyConstraint("id", name="pk_datasets"),
-        sa.UniqueConstraint("name", name="uq_datasets_name"),
     )
     op.create_table(
         "events",
@@ -86,8 +94,11 @@ def upgrade() -> None:
         sa.Column("hash", Word, nullable=False),
         sa.PrimaryKeyConstraint("seq", name="pk_events"),
     )
-    op.create_index("ix_events_action_seq", "events", ["action", "seq"], unique=False)
-    op.create_index("ix_events_model_seq", "events", ["model", "seq"], unique=False)
+    _index("events", "action", "seq")
+    _index("events", "model", "seq")
+
+
+def _models() -> None:
     op.create_table(
         "models",
         sa.Column("id", Id, nullable=False),
@@ -107,58 +118,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("folded", name="uq_models_folded"),
         sa.UniqueConstraint("name", name="uq_models_name"),
     )
-    op.create_index("ix_models_type_name", "models", ["type", "name"], unique=False)
-    op.create_table(
-        "replays",
-        sa.Column("key", Word, nullable=False),
-        sa.Column("by", Word, nullable=False),
-        sa.Column("request", Word, nullable=False),
-        sa.Column("status", sa.Integer(), nullable=False),
-        sa.Column("body", sa.Text(), nullable=False),
-        sa.Column("at", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("key", "by", name="pk_replays"),
-    )
-    op.create_index("ix_replays_at", "replays", ["at"], unique=False)
-    op.create_table(
-        "tokens",
-        sa.Column("id", Word, nullable=False),
-        sa.Column("secret_hash", Word, nullable=False),
-        sa.Column("created_at", sa.BigInteger(), nullable=False),
-        sa.Column("revoked_at", sa.BigInteger(), nullable=True),
-        sa.Column("last_used_at", sa.BigInteger(), nullable=True),
-        sa.Column("doc", sa.Text(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name="pk_tokens"),
-    )
-    op.create_index("ix_tokens_created_at_id", "tokens", ["created_at", "id"], unique=False)
-    op.create_table(
-        "webhooks",
-        sa.Column("id", Id, nullable=False),
-        sa.Column("url", Word, nullable=False),
-        sa.Column("secret", Word, nullable=False),
-        sa.Column("actions", sa.Text(), nullable=False),
-        sa.Column("model", Word, nullable=False),
-        sa.Column("active", sa.SmallInteger(), nullable=False),
-        sa.Column("created_at", sa.BigInteger(), nullable=False),
-        sa.Column("created_by", Word, nullable=False),
-        sa.PrimaryKeyConstraint("id", name="pk_webhooks"),
-        sqlite_autoincrement=True,
-    )
-    op.create_table(
-        "deliveries",
-        sa.Column("id", Id, nullable=False),
-        sa.Column("webhook_id", Id, nullable=False),
-        sa.Column("seq", Id, nullable=False),
-        sa.Column("attempts", sa.Integer(), nullable=False),
-        sa.Column("next_at", sa.BigInteger(), nullable=True),
-        sa.Column("delivered_at", sa.BigInteger(), nullable=True),
-        sa.Column("problem", sa.Text(), nullable=False),
-        sa.ForeignKeyConstraint(["seq"], ["events.seq"], name="fk_deliveries_seq"),
-        sa.ForeignKeyConstraint(["webhook_id"], ["webhooks.id"], name="fk_deliveries_webhook_id"),
-        sa.PrimaryKeyConstraint("id", name="pk_deliveries"),
-        sa.UniqueConstraint("webhook_id", "seq", name="uq_deliveries_webhook_id_seq"),
-        sqlite_autoincrement=True,
-    )
-    op.create_index("ix_deliveries_next_at_id", "deliveries", ["next_at", "id"], unique=False)
+    _index("models", "type", "name")
     op.create_table(
         "model_tags",
         sa.Column("model_id", Id, nullable=False),
@@ -168,12 +128,10 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("model_id", "key", name="pk_model_tags"),
         sqlite_with_rowid=False,
     )
-    op.create_index(
-        "ix_model_tags_key_value_model_id",
-        "model_tags",
-        ["key", "value", "model_id"],
-        unique=False,
-    )
+    _index("model_tags", "key", "value", "model_id")
+
+
+def _versions() -> None:
     op.create_table(
         "versions",
         sa.Column("id", Id, nullable=False),
@@ -207,32 +165,70 @@ def upgrade() -> None:
         sa.UniqueConstraint("model_id", "number_key", name="uq_versions_model_id_number_key"),
         sa.UniqueConstraint("model_id", "ordinal", name="uq_versions_model_id_ordinal"),
     )
-    op.create_index("ix_versions_cost_usd_id", "versions", ["cost_usd", "id"], unique=False)
-    op.create_index("ix_versions_created_at_id", "versions", ["created_at", "id"], unique=False)
-    op.create_index("ix_versions_digest", "versions", ["digest"], unique=False)
-    op.create_index("ix_versions_git_commit", "versions", ["git_commit"], unique=False)
-    op.create_index(
-        "ix_versions_model_id_visible_ordinal",
-        "versions",
-        ["model_id", "visible", "ordinal"],
-        unique=False,
-    )
-    op.create_index("ix_versions_status_id", "versions", ["status", "id"], unique=False)
+
+
+def _version_indexes() -> None:
+    _index("versions", "cost_usd", "id")
+    _index("versions", "created_at", "id")
+    _index("versions", "digest")
+    _index("versions", "git_commit")
+    _index("versions", "model_id", "visible", "ordinal")
+    _index("versions", "status", "id")
+
+
+def _pedigree() -> None:
     op.create_table(
-        "aliases",
-        sa.Column("model_id", Id, nullable=False),
-        sa.Column("name", Word, nullable=False),
-        sa.Column("version_id", Id, nullable=True),
-        sa.Column("epoch", sa.Integer(), nullable=False),
-        sa.Column("moved_at", sa.BigInteger(), nullable=False),
-        sa.Column("moved_by", Word, nullable=False),
-        sa.ForeignKeyConstraint(["model_id"], ["models.id"], name="fk_aliases_model_id"),
-        sa.ForeignKeyConstraint(["version_id"], ["versions.id"], name="fk_aliases_version_id"),
-        sa.PrimaryKeyConstraint("model_id", "name", name="pk_aliases"),
+        "parents",
+        sa.Column("child_id", Id, nullable=False),
+        sa.Column("parent_id", Id, nullable=False),
+        sa.Column("position", sa.Integer(), nullable=False),
+        sa.Column("kind", Word, nullable=False),
+        sa.ForeignKeyConstraint(["child_id"], ["versions.id"], name="fk_parents_child_id"),
+        sa.ForeignKeyConstraint(["parent_id"], ["versions.id"], name="fk_parents_parent_id"),
+        sa.PrimaryKeyConstraint("child_id", "parent_id", name="pk_parents"),
         sqlite_with_rowid=False,
     )
-    op.create_index("ix_aliases_name_model_id", "aliases", ["name", "model_id"], unique=False)
-    op.create_index("ix_aliases_version_id", "aliases", ["version_id"], unique=False)
+    _index("parents", "parent_id", "child_id")
+
+
+def _datasets() -> None:
+    op.create_table(
+        "datasets",
+        sa.Column("id", Id, nullable=False),
+        sa.Column("name", Word, nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_datasets"),
+        sa.UniqueConstraint("name", name="uq_datasets_name"),
+    )
+    op.create_table(
+        "version_datasets",
+        sa.Column("version_id", Id, nullable=False),
+        sa.Column("dataset_id", Id, nullable=False),
+        sa.ForeignKeyConstraint(
+            ["dataset_id"], ["datasets.id"], name="fk_version_datasets_dataset_id"
+        ),
+        sa.ForeignKeyConstraint(
+            ["version_id"], ["versions.id"], name="fk_version_datasets_version_id"
+        ),
+        sa.PrimaryKeyConstraint("version_id", "dataset_id", name="pk_version_datasets"),
+        sqlite_with_rowid=False,
+    )
+    _index("version_datasets", "dataset_id", "version_id")
+
+
+def _version_tags() -> None:
+    op.create_table(
+        "version_tags",
+        sa.Column("version_id", Id, nullable=False),
+        sa.Column("key", Word, nullable=False),
+        sa.Column("value", Word, nullable=False),
+        sa.ForeignKeyConstraint(["version_id"], ["versions.id"], name="fk_version_tags_version_id"),
+        sa.PrimaryKeyConstraint("version_id", "key", name="pk_version_tags"),
+        sqlite_with_rowid=False,
+    )
+    _index("version_tags", "key", "value", "version_id")
+
+
+def _scores() -> None:
     op.create_table(
         "metrics",
         sa.Column("id", Id, nullable=False),
@@ -246,12 +242,53 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["version_id"], ["versions.id"], name="fk_metrics_version_id"),
         sa.PrimaryKeyConstraint("id", name="pk_metrics"),
     )
-    op.create_index(
-        "ix_metrics_version_id_name_id",
-        "metrics",
-        ["version_id", "name", "id"],
-        unique=False,
+    _index("metrics", "version_id", "name", "id")
+    op.create_table(
+        "scores",
+        sa.Column("version_id", Id, nullable=False),
+        sa.Column("name", Word, nullable=False),
+        sa.Column("value", sa.Double(), nullable=False),
+        sa.ForeignKeyConstraint(["version_id"], ["versions.id"], name="fk_scores_version_id"),
+        sa.PrimaryKeyConstraint("version_id", "name", name="pk_scores"),
+        sqlite_with_rowid=False,
     )
+    _index("scores", "name", "value", "version_id")
+
+
+def _operational() -> None:
+    op.create_table(
+        "operational",
+        sa.Column("version_id", Id, autoincrement=False, nullable=False),
+        sa.Column("count", sa.BigInteger(), nullable=False),
+        sa.Column("errors", sa.BigInteger(), nullable=False),
+        sa.Column("timed", sa.BigInteger(), nullable=False),
+        sa.Column("time_ms", sa.Double(), nullable=False),
+        sa.Column("judged", sa.BigInteger(), nullable=False),
+        sa.Column("confidence", sa.Double(), nullable=False),
+        sa.ForeignKeyConstraint(["version_id"], ["versions.id"], name="fk_operational_version_id"),
+        sa.PrimaryKeyConstraint("version_id", name="pk_operational"),
+    )
+
+
+def _aliases() -> None:
+    op.create_table(
+        "aliases",
+        sa.Column("model_id", Id, nullable=False),
+        sa.Column("name", Word, nullable=False),
+        sa.Column("version_id", Id, nullable=True),
+        sa.Column("epoch", sa.Integer(), nullable=False),
+        sa.Column("moved_at", sa.BigInteger(), nullable=False),
+        sa.Column("moved_by", Word, nullable=False),
+        sa.ForeignKeyConstraint(["model_id"], ["models.id"], name="fk_aliases_model_id"),
+        sa.ForeignKeyConstraint(["version_id"], ["versions.id"], name="fk_aliases_version_id"),
+        sa.PrimaryKeyConstraint("model_id", "name", name="pk_aliases"),
+        sqlite_with_rowid=False,
+    )
+    _index("aliases", "name", "model_id")
+    _index("aliases", "version_id")
+
+
+def _moves() -> None:
     op.create_table(
         "moves",
         sa.Column("id", Id, nullable=False),
@@ -268,86 +305,87 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_moves"),
         sa.UniqueConstraint("model_id", "alias", "epoch", name="uq_moves_model_id_alias_epoch"),
     )
-    op.create_index(
-        "ix_moves_model_id_alias_at", "moves", ["model_id", "alias", "at"], unique=False
-    )
-    op.create_index("ix_moves_to_id", "moves", ["to_id"], unique=False)
+    _index("moves", "model_id", "alias", "at")
+    _index("moves", "to_id")
+
+
+def _webhooks() -> None:
     op.create_table(
-        "operational",
-        sa.Column("version_id", Id, autoincrement=False, nullable=False),
-        sa.Column("count", sa.BigInteger(), nullable=False),
-        sa.Column("errors", sa.BigInteger(), nullable=False),
-        sa.Column("timed", sa.BigInteger(), nullable=False),
-        sa.Column("time_ms", sa.Double(), nullable=False),
-        sa.Column("judged", sa.BigInteger(), nullable=False),
-        sa.Column("confidence", sa.Double(), nullable=False),
-        sa.ForeignKeyConstraint(["version_id"], ["versions.id"], name="fk_operational_version_id"),
-        sa.PrimaryKeyConstraint("version_id", name="pk_operational"),
-    )
-    op.create_table(
-        "parents",
-        sa.Column("child_id", Id, nullable=False),
-        sa.Column("parent_id", Id, nullable=False),
-        sa.Column("position", sa.Integer(), nullable=False),
-        sa.Column("kind", Word, nullable=False),
-        sa.ForeignKeyConstraint(["child_id"], ["versions.id"], name="fk_parents_child_id"),
-        sa.ForeignKeyConstraint(["parent_id"], ["versions.id"], name="fk_parents_parent_id"),
-        sa.PrimaryKeyConstraint("child_id", "parent_id", name="pk_parents"),
-        sqlite_with_rowid=False,
-    )
-    op.create_index(
-        "ix_parents_parent_id_child_id", "parents", ["parent_id", "child_id"], unique=False
+        "webhooks",
+        sa.Column("id", Id, nullable=False),
+        sa.Column("url", Word, nullable=False),
+        sa.Column("secret", Word, nullable=False),
+        sa.Column("actions", sa.Text(), nullable=False),
+        sa.Column("model", Word, nullable=False),
+        sa.Column("active", sa.SmallInteger(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("created_by", Word, nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_webhooks"),
+        sqlite_autoincrement=True,
     )
     op.create_table(
-        "scores",
-        sa.Column("version_id", Id, nullable=False),
-        sa.Column("name", Word, nullable=False),
-        sa.Column("value", sa.Double(), nullable=False),
-        sa.ForeignKeyConstraint(["version_id"], ["versions.id"], name="fk_scores_version_id"),
-        sa.PrimaryKeyConstraint("version_id", "name", name="pk_scores"),
-        sqlite_with_rowid=False,
+        "deliveries",
+        sa.Column("id", Id, nullable=False),
+        sa.Column("webhook_id", Id, nullable=False),
+        sa.Column("seq", Id, nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("next_at", sa.BigInteger(), nullable=True),
+        sa.Column("delivered_at", sa.BigInteger(), nullable=True),
+        sa.Column("problem", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["seq"], ["events.seq"], name="fk_deliveries_seq"),
+        sa.ForeignKeyConstraint(["webhook_id"], ["webhooks.id"], name="fk_deliveries_webhook_id"),
+        sa.PrimaryKeyConstraint("id", name="pk_deliveries"),
+        sa.UniqueConstraint("webhook_id", "seq", name="uq_deliveries_webhook_id_seq"),
+        sqlite_autoincrement=True,
     )
-    op.create_index(
-        "ix_scores_name_value_version_id",
-        "scores",
-        ["name", "value", "version_id"],
-        unique=False,
-    )
+    _index("deliveries", "next_at", "id")
+
+
+def _access() -> None:
     op.create_table(
-        "version_datasets",
-        sa.Column("version_id", Id, nullable=False),
-        sa.Column("dataset_id", Id, nullable=False),
-        sa.ForeignKeyConstraint(
-            ["dataset_id"], ["datasets.id"], name="fk_version_datasets_dataset_id"
-        ),
-        sa.ForeignKeyConstraint(
-            ["version_id"], ["versions.id"], name="fk_version_datasets_version_id"
-        ),
-        sa.PrimaryKeyConstraint("version_id", "dataset_id", name="pk_version_datasets"),
-        sqlite_with_rowid=False,
+        "tokens",
+        sa.Column("id", Word, nullable=False),
+        sa.Column("secret_hash", Word, nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("revoked_at", sa.BigInteger(), nullable=True),
+        sa.Column("last_used_at", sa.BigInteger(), nullable=True),
+        sa.Column("doc", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_tokens"),
     )
-    op.create_index(
-        "ix_version_datasets_dataset_id_version_id",
-        "version_datasets",
-        ["dataset_id", "version_id"],
-        unique=False,
-    )
+    _index("tokens", "created_at", "id")
     op.create_table(
-        "version_tags",
-        sa.Column("version_id", Id, nullable=False),
+        "replays",
         sa.Column("key", Word, nullable=False),
-        sa.Column("value", Word, nullable=False),
-        sa.ForeignKeyConstraint(["version_id"], ["versions.id"], name="fk_version_tags_version_id"),
-        sa.PrimaryKeyConstraint("version_id", "key", name="pk_version_tags"),
-        sqlite_with_rowid=False,
+        sa.Column("by", Word, nullable=False),
+        sa.Column("request", Word, nullable=False),
+        sa.Column("status", sa.Integer(), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("key", "by", name="pk_replays"),
     )
-    op.create_index(
-        "ix_version_tags_key_value_version_id",
-        "version_tags",
-        ["key", "value", "version_id"],
-        unique=False,
-    )
-    op.execute("INSERT INTO chain (id, seq, hash) VALUES (1, 0, '%s')" % ("0" * 64))
+    _index("replays", "at")
+
+
+def upgrade() -> None:
+    """Make every table, its indexes and the guards of what does not change."""
+    for make in (
+        _log,
+        _models,
+        _versions,
+        _version_indexes,
+        _pedigree,
+        _datasets,
+        _version_tags,
+        _scores,
+        _operational,
+        _aliases,
+        _moves,
+        _webhooks,
+        _access,
+    ):
+        make()
+    first = sa.text("INSERT INTO chain (id, seq, hash) VALUES (1, 0, :hash)")
+    op.execute(first.bindparams(hash="0" * 64))
     guards = {"sqlite": SQLITE_GUARDS, "postgresql": POSTGRESQL_GUARDS}
     for guard in guards[op.get_context().dialect.name]:
         op.execute(guard)

@@ -1,0 +1,176 @@
+"""`herdbook export` and `herdbook import`."""
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+import click
+
+from herdbook.cli.commands import command
+from herdbook.cli.output import line
+from herdbook.cli.session import Session
+from herdbook.core.transfer import Loaded
+from herdbook.errors import Corrupt, Invalid
+
+STANDARD: Final = "-"
+OWN: Final = "herdbook"
+SOURCES: Final = (OWN, "afs", "coreml", "folder")
+_EVERY_SECONDS: Final = 0.5
+
+
+@command("export", examples=("export -o register.jsonl", "export | gzip > register.jsonl.gz"))
+@click.option(
+    "--output", "-o", default=STANDARD, metavar="FILE", help="Where to; - is standard output."
+)
+@click.pass_obj
+def export(session: Session, output: str) -> None:
+    """Write the whole register to a file.
+
+    JSON lines with every model, version, score, alias, move and event. Tokens, webhooks and
+    their secrets stay where they are. A file is written whole or not at all.
+    """
+    told = _Progress(session, "lines")
+    with session.book() as book:
+        lines = told.counting(book.export())
+        if output == STANDARD:
+            for text in lines:
+                click.echo(text)
+            return
+        _write(Path(output), lines)
+    session.note(f"{told.count:,} lines written to {output}")
+
+
+def _write(target: Path, lines: Iterable[str]) -> None:
+    partial = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        with partial.open("w", encoding="ascii", newline="\n") as file:
+            last = ""
+            for last in lines:
+                file.write(last + "\n")
+            if not last.startswith('{"kind":"end"'):
+                raise Corrupt("the export was cut off on its way; ask for it again")
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+    _sync_folder(target.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    # The new name is only safe once the folder that holds it is.
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
+@command(
+    "import",
+    examples=(
+        "import register.jsonl",
+        "import --from afs registry.json --lineage lineage.json --dry-run",
+        "import --from coreml model_registry.json",
+        "import --from folder artifacts",
+    ),
+)
+@click.argument("file", metavar="FILE")
+@click.option(
+    "--from",
+    "source",
+    type=click.Choice(SOURCES),
+    default=OWN,
+    show_default=True,
+    help="What wrote it: an export of Herdbook goes only into an empty register.",
+)
+@click.option("--lineage", default="", metavar="FILE", help="The lineage.json beside it (afs).")
+@click.option("--dry-run", is_flag=True, help="Check everything, tell, and write nothing.")
+@click.pass_obj
+def import_(session: Session, file: str, source: str, lineage: str, *, dry_run: bool) -> None:
+    """Read an export or another tool's files.
+
+    FILE is an export (- is standard input), a registry.json, a model_registry.json or a folder.
+    What is there already is skipped, so a stopped import is given again.
+    """
+    if lineage and source != "afs":
+        raise Invalid("--lineage goes with --from afs", field="lineage")
+    if source == OWN:
+        loaded = _load(session, file, dry_run=dry_run)
+    else:
+        loaded = _take(session, source, file, lineage, dry_run=dry_run)
+    session.answer(loaded, text=lambda: _shown(loaded))
+
+
+def _load(session: Session, file: str, *, dry_run: bool) -> Loaded:
+    told = _Progress(session, "lines")
+    with session.book() as book:
+        return book.load(told.counting(_read(file)), dry_run=dry_run)
+
+
+def _read(file: str) -> Iterator[str]:
+    # What is no text becomes a line that is refused by its number.
+    if file == STANDARD:
+        sys.stdin.reconfigure(encoding="utf-8", errors="replace")  # type: ignore[union-attr]
+        yield from sys.stdin
+        return
+    with Path(file).open(encoding="utf-8", errors="replace") as lines:
+        yield from lines
+
+
+def _take(session: Session, source: str, file: str, lineage: str, *, dry_run: bool) -> Loaded:
+    from herdbook.front import importing
+
+    progress = _Progress(session, "versions").at
+    with session.book() as book:
+        if source == "afs":
+            return importing.import_afs(
+                book, file, lineage=lineage, dry_run=dry_run, progress=progress
+            )
+        read = importing.import_coreml if source == "coreml" else importing.import_folder
+        return read(book, file, dry_run=dry_run, progress=progress)
+
+
+def _shown(loaded: Loaded) -> str:
+    counts = ", ".join(f"{count:,} {what}" for what, count in loaded.counts.items() if count)
+    did = "Would take" if loaded.dry_run else "Took"
+    lines = [f"{did} {counts or 'nothing'}.", *(f"  {line(note)}" for note in loaded.notes)]
+    if loaded.dry_run:
+        lines.append("Nothing was written: this was a dry run.")
+    return "\n".join(lines)
+
+
+class _Progress:
+    """Tells a person at a terminal how far it is, on standard error."""
+
+    def __init__(self, session: Session, what: str) -> None:
+        self.count = 0
+        self._what = what
+        self._shows = sys.stderr.isatty() and not session.quiet
+        self._next = time.monotonic() + _EVERY_SECONDS
+
+    def counting(self, lines: Iterable[str]) -> Iterator[str]:
+        """Give the lines and count them."""
+        for text in lines:
+            self.count += 1
+            self._tell(lambda: f"{self.count:,} {self._what}")
+            yield text
+        self._clear()
+
+    def at(self, done: int, of: int) -> None:
+        """Note how many of how many are done."""
+        self._tell(lambda: f"{done:,} of {of:,} {self._what}")
+        if done == of:
+            self._clear()
+
+    def _tell(self, text: Callable[[], str]) -> None:
+        if self._shows and time.monotonic() >= self._next:
+            self._next = time.monotonic() + _EVERY_SECONDS
+            click.echo(f"\r\x1b[K{text()}", nl=False, err=True)
+
+    def _clear(self) -> None:
+        if self._shows:
+            click.echo("\r\x1b[K", nl=False, err=True)

@@ -1,0 +1,1 @@
+"""Translation between foreign payloads and core values. No input or output."""
