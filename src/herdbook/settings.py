@@ -51,10 +51,14 @@ class Settings:
 
     def __repr__(self) -> str:
         """Show everything but secrets."""
-        shown = {f.name: getattr(self, f.name) for f in fields(self)}
-        shown["token"] = "…" if self.token else ""
-        shown["url"] = _without_password(self.url)
-        return f"Settings({', '.join(f'{k}={v!r}' for k, v in shown.items())})"
+        return f"Settings({', '.join(f'{k}={v!r}' for k, v in self.shown().items())})"
+
+    def shown(self) -> dict[str, object]:
+        """Give every setting by name, secrets blotted out."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        values["token"] = "…" if self.token else ""
+        values["url"] = _without_password(self.url)
+        return values
 
     @classmethod
     def load(

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from herdbook.core.models import ParentKind, Status
 
 DEPTH_LIMIT = 1_000_000
+# Deeper generations are drawn no further to the right: a chain of 50,000 would fill gigabytes.
+WIDTH_LIMIT = 400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +100,8 @@ def tree(pedigree: Pedigree, *, title: str) -> str:
     """Draw a pedigree as text, parents above children.
 
     A version with several parents stands under its first and is named again, with `↑`,
-    under the others. Drawn with a stack of its own: no limit of depth.
+    under the others. Drawn with a stack of its own: no limit of depth, but from the hundredth
+    generation on no further to the right.
 
     Example:
         >>> one = Node(ref="majora:v1", status=Status.PRODUCTION)
@@ -127,7 +130,9 @@ def tree(pedigree: Pedigree, *, title: str) -> str:
         again = edge is not None and first_parent[ref] != edge.parent
         lines.append(indent + ("└── " if last else "├── ") + _label(nodes[ref], home, edge, again))
         if not again:
-            deeper = indent + ("    " if last else "│   ")
+            deeper = indent
+            if len(indent) < WIDTH_LIMIT:
+                deeper += "    " if last else "│   "
             steps = list(reversed(children.get(ref, [])))
             stack += [(e.child, deeper, at == 0, e) for at, e in enumerate(steps)]
     return "\n".join(lines)

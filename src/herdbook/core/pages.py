@@ -58,6 +58,7 @@ def page_position(token: str | None, *, shape: str, kinds: tuple[type, ...]) -> 
         found != shape
         or not isinstance(position, list)
         or [type(p) for p in position] != list(kinds)
+        or not all(map(_storable, position))
     ):
         raise Invalid(
             "page is not the `next` of this question: begin again without it, and keep filter "
@@ -65,3 +66,10 @@ def page_position(token: str | None, *, shape: str, kinds: tuple[type, ...]) -> 
             field="page",
         )
     return position
+
+
+def _storable(value: object) -> bool:
+    """Whether a database can compare with it: a forged token may hold anything."""
+    if isinstance(value, str):
+        return "\x00" not in value and not any("\ud800" <= c <= "\udfff" for c in value)
+    return not isinstance(value, int) or -(2**63) <= value < 2**63

@@ -1,5 +1,6 @@
 """Webhooks: what is sent where when the register changes, and how it went."""
 
+import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -8,6 +9,8 @@ from herdbook.errors import Invalid
 
 ATTEMPT_LIMIT = 12
 URL_LIMIT = 2_000
+# A scheme and a host, without a user name.
+_ADDRESS = re.compile(r"https?://[^/?#@\\:\s][^/?#@\\\s]*(?:[/?#].*)?\Z")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +82,7 @@ def back_off(attempts: int) -> timedelta | None:
 def webhook_url(text: str) -> str:
     """Check the form of a webhook's address; where it leads is checked when connecting."""
     names.line(text, field="url", limit=URL_LIMIT)
-    if not text.startswith(("https://", "http://")) or "@" in text.split("/")[2]:
+    if not _ADDRESS.match(text):
         raise Invalid(
             f"{text!r:.80} is not an address for a webhook: write https://host/path, without a "
             "user name",

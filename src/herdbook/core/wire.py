@@ -5,9 +5,10 @@ ignores fields it does not know, so that an older client understands a newer ser
 """
 
 import json
+import math
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from datetime import UTC, datetime
 from enum import Enum
@@ -67,8 +68,30 @@ def plain(value: object) -> Any:  # noqa: PLR0911 - one answer a kind
 
 
 def dumps(value: object) -> str:
-    """Write a value as compact JSON, its fields in their own order."""
-    return json.dumps(plain(value), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    """Write a value as compact JSON, its fields in their own order.
+
+    Raises:
+        Invalid: a number in it is NaN or infinite; the message says which.
+    """
+    data = plain(value)
+    try:
+        return json.dumps(data, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    except ValueError:
+        place = next(_not_finite(data, ""), "a number").strip(".")
+        raise Invalid(
+            f"{place} is NaN or infinite; JSON has no such number, leave it out", field=place
+        ) from None
+
+
+def _not_finite(data: Any, place: str) -> Iterator[str]:
+    if isinstance(data, float) and not math.isfinite(data):
+        yield place
+    elif isinstance(data, dict):
+        for name, inner in data.items():
+            yield from _not_finite(inner, f"{place}.{name}")
+    elif isinstance(data, list):
+        for inner in data:
+            yield from _not_finite(inner, place)
 
 
 def canonical(value: object) -> str:

@@ -79,10 +79,26 @@ def page(
     page: str | None = None,
 ) -> Page[Model]:
     """Give the models a filter finds."""
-    query = filters.parse(filter, search.MODEL_FIELDS)
-    if model_type:
-        query = _narrowed(query, "type", model_type)
+    query = _asked(filter, model_type)
     return work.models.page(query, size=checked_size(page_size), page=page)
+
+
+def texts(
+    work: Work,
+    *,
+    filter: str = "",
+    model_type: str = "",
+    page_size: int = PAGE_DEFAULT,
+    page: str | None = None,
+) -> Page[str]:
+    """Give what `page` does as JSON texts, undecoded."""
+    query = _asked(filter, model_type)
+    return work.models.page_texts(query, size=checked_size(page_size), page=page)
+
+
+def _asked(filter: str, model_type: str) -> filters.Query:
+    query = filters.parse(filter, search.MODEL_FIELDS)
+    return _narrowed(query, "type", model_type) if model_type else query
 
 
 def _narrowed(query: filters.Query, field: str, value: str) -> filters.Query:

@@ -191,6 +191,13 @@ def get(work: Work, ref: str | VersionRef) -> Version:
     return work.versions.get(found)
 
 
+def text(work: Work, ref: str | VersionRef) -> str:
+    """Give a version as JSON text, undecoded: the quickest way to one that is only passed on."""
+    found = version_ref(ref)
+    work.by.allow(Action.READ, found.model)
+    return work.versions.text(found)
+
+
 def locked(work: Work, ref: str | VersionRef, *, action: Action) -> Version:
     """Give a version to be changed, its model locked."""
     found = version_ref(ref)
@@ -212,6 +219,23 @@ def page(
         models.get(work, model)
     query = filters.parse(filter, search.VERSION_FIELDS)
     return work.versions.page(query, model=model or None, size=checked_size(page_size), page=page)
+
+
+def texts(
+    work: Work,
+    *,
+    model: str = "",
+    filter: str = "",
+    page_size: int = PAGE_DEFAULT,
+    page: str | None = None,
+) -> Page[str]:
+    """Give what `page` does as JSON texts, undecoded."""
+    if model:
+        models.get(work, model)
+    query = filters.parse(filter, search.VERSION_FIELDS)
+    return work.versions.page_texts(
+        query, model=model or None, size=checked_size(page_size), page=page
+    )
 
 
 def annotate(work: Work, ref: str | VersionRef, *, about: About) -> Version:
@@ -247,8 +271,11 @@ def revise(work: Work, ref: str | VersionRef, *, draft: Draft) -> Version:
             "version, or put what you know about it in tags, notes and metrics",
             field="status",
         )
+    _refuse_beyond_facts(draft)
     given = _facts(work, draft, child=found.ref)
-    _refuse_cycle(work, found, given.parents)
+    if given.parents:
+        work.lineage.lock()
+        _refuse_cycle(work, found, given.parents)
     kept = Facts()
     new = {
         name: getattr(given, name)
@@ -265,6 +292,17 @@ def revise(work: Work, ref: str | VersionRef, *, draft: Draft) -> Version:
         found, facts=facts, digest=facts_digest(found.model, found.number, dumps(facts))
     )
     return _saved(work, found, changed, action="version.revised")
+
+
+def _refuse_beyond_facts(draft: Draft) -> None:
+    known = {"parents", "training_data", "git_dirty", "parent_kind", *Facts.__dataclass_fields__}
+    for name in Draft.__dataclass_fields__.keys() - known:
+        if getattr(draft, name) != getattr(Draft(), name):
+            raise Invalid(
+                f"{name} is no part of what a version is; a revision completes that alone. "
+                "Change it with its own verb: update, score or status",
+                field=name,
+            )
 
 
 def _refuse_cycle(work: Work, version: Version, parents: tuple[Parent, ...]) -> None:
