@@ -79,9 +79,7 @@ def test_no_file_or_folder_has_a_vague_name() -> None:
 
 
 def test_no_source_file_is_too_long() -> None:
-    lengths = {
-        _name(path): len(path.read_text(encoding="utf-8").splitlines()) for path in MODULES
-    }
+    lengths = {_name(path): len(path.read_text(encoding="utf-8").splitlines()) for path in MODULES}
 
     assert {name: lines for name, lines in lengths.items() if lines > LONGEST_FILE} == {}
 
@@ -152,9 +150,7 @@ def test_every_error_has_its_status_at_every_door(module: str, table: str) -> No
 
 
 def test_what_is_installed_is_what_is_tested() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))[
-        "project"
-    ]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     lines = (ROOT / "requirements" / "runtime.in").read_text(encoding="utf-8").splitlines()
 
     assert project["dependencies"] == [line for line in lines if not line.startswith("#")]

@@ -48,9 +48,7 @@ class Installed:
         return _run([self.programs / program, *arguments], cwd=self.cwd, env=environment)
 
 
-def _run(
-    command: Sequence[str | Path], *, cwd: Path, env: Mapping[str, str] | None = None
-) -> str:
+def _run(command: Sequence[str | Path], *, cwd: Path, env: Mapping[str, str] | None = None) -> str:
     done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True)
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     return done.stdout

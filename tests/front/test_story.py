@@ -210,7 +210,7 @@ def test_every_mistake_is_the_same_error(book: Herdbook) -> None:
             "search/ranker:1.0.1", expected_epoch=7
         ),
         errors.InvalidFilter: lambda: book.versions.list("metrics.accuracy >"),
-        errors.UnknownField: lambda: book.versions.list("acuracy > 1"),
+        errors.UnknownField: lambda: book.versions.list("shoe_size > 1"),
         errors.RefusedMove: lambda: book.versions.set_status("search/ranker:1.0.1", "draft"),
         errors.Conflict: lambda: book.versions.delete("search/ranker:1.0.0"),
         errors.Invalid: lambda: book.evaluations.score("search/ranker:1.0.0", {}),

@@ -1,0 +1,134 @@
+"""`herdbook tree`, `lineage` and `datasets`."""
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from herdbook.cli import parameters as take
+from herdbook.cli.commands import command, group
+from herdbook.cli.output import Table, clean
+from herdbook.cli.session import Session
+from herdbook.core.lineage import DataLineage, Dataset, Pedigree, Relative
+from herdbook.core.lineage import tree as drawn
+
+if TYPE_CHECKING:
+    from herdbook.front.book import Herdbook
+
+NAMESPACE: Final = "herdbook"
+FORMATS: Final = ("text", "json", "dot", "openlineage")
+
+
+@command("tree", examples=("tree majora",))
+@take.model_argument()
+@click.pass_obj
+def tree(session: Session, model: str) -> None:
+    """Draw the versions of a model as a tree, parents above children."""
+    with session.book() as book:
+        found = book.lineage.pedigree(model)
+    _answer(session, found, title=f"{model} version tree:")
+
+
+def _answer(session: Session, found: Pedigree, *, title: str) -> None:
+    session.answer(
+        found,
+        ids=[node.ref for node in found.nodes],
+        text=lambda: clean(drawn(found, title=title)),
+    )
+
+
+@command(
+    "lineage",
+    examples=(
+        "lineage majora",
+        "lineage majora:v3 --ancestors",
+        "lineage majora:v3 --data",
+        "lineage majora --format dot | dot -Tsvg -o majora.svg",
+    ),
+)
+@click.argument("ref", type=take.MODEL, metavar="MODEL|REF")
+@click.option(
+    "--format", "format_", type=click.Choice(FORMATS), default="text", show_default=True,
+    help="How to write it.",
+)  # fmt: skip
+@click.option("--ancestors", "asked", flag_value="ancestors", help="Only what it came from.")
+@click.option("--descendants", "asked", flag_value="descendants", help="Only what came from it.")
+@click.option("--data", "asked", flag_value="data", help="Only the data it learned from.")
+@click.pass_obj
+def lineage(session: Session, ref: str, format_: str, asked: str | None) -> None:
+    """Show where a version, or all of a model, comes from.
+
+    The formats are the tree as text, JSON, Graphviz DOT, and OpenLineage events, one a line.
+    """
+    session.as_json = session.as_json or format_ == "json"
+    with session.book() as book:
+        if asked == "data":
+            _data(session, book.lineage.data(ref))
+        elif asked:
+            _relatives(session, book, ref, asked)
+        else:
+            _whole(session, _pedigree(book, ref), ref, format_)
+
+
+def _pedigree(book: "Herdbook", ref: str) -> Pedigree:
+    return book.lineage.around(ref) if take.is_reference(ref) else book.lineage.pedigree(ref)
+
+
+def _whole(session: Session, found: Pedigree, ref: str, format_: str) -> None:
+    if format_ == "dot":
+        from herdbook.protocols.dot import dot
+
+        click.echo(dot(found))
+    elif format_ == "openlineage":
+        from herdbook.protocols.openlineage import events
+
+        for event in events(found, at=datetime.now(UTC), namespace=NAMESPACE):
+            click.echo(json.dumps(event))
+    else:
+        _answer(session, found, title=f"{ref} version tree:")
+
+
+def _relatives(session: Session, book: "Herdbook", ref: str, asked: str) -> None:
+    found = book.lineage.ancestors(ref) if asked == "ancestors" else book.lineage.descendants(ref)
+    session.page(
+        found,
+        ids=[relative.ref for relative in found.items],
+        text=lambda: _relatives_table(found.items, asked),
+    )
+
+
+def _relatives_table(found: Sequence[Relative], asked: str) -> Table:
+    rows = [[relative.ref, str(relative.distance)] for relative in found]
+    return Table(("version", ">steps"), rows, empty=f"It has no {asked}.")
+
+
+def _data(session: Session, found: DataLineage) -> None:
+    rows = [[ref, ", ".join(names)] for ref, names in found.sources.items()]
+    names = dict.fromkeys(name for names in found.sources.values() for name in names)
+    session.answer(
+        found,
+        ids=list(names),
+        text=lambda: Table(("version", "data sets"), rows, empty="No data sets are known."),
+    )
+
+
+@group("datasets", examples=("datasets list",))
+def datasets() -> None:
+    """Data sets versions were trained on."""
+
+
+@datasets.command("list", examples=("datasets list", "datasets list --quiet"))
+@take.page_options
+@click.pass_obj
+def list_(session: Session, page_size: int, page: str | None) -> None:
+    """List data sets and how many versions learned from each."""
+    with session.book() as book:
+        found = book.lineage.datasets(page_size=page_size, page=page)
+    session.page(found, ids=[d.name for d in found.items], text=lambda: _table(found.items))
+
+
+def _table(found: Sequence[Dataset]) -> Table:
+    rows = [[dataset.name, str(dataset.versions)] for dataset in found]
+    return Table(("data set", ">versions"), rows, empty="No data sets are known.")
