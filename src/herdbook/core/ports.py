@@ -164,7 +164,10 @@ class Evaluations(Protocol):
     """Scores and operational averages."""
 
     def add(self, version: Version, metrics: Sequence[Metric]) -> None:
-        """Add scores to the history and make each the newest of its name."""
+        """Add scores to the history and make each the newest of its name.
+
+        `version` is what was known before: its `metrics` are what the new ones replace.
+        """
 
     def history(
         self, version: Version, *, name: str | None, size: int, page: str | None

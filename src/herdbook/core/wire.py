@@ -13,6 +13,7 @@ from dataclasses import MISSING, fields, is_dataclass
 from datetime import UTC, datetime
 from enum import Enum
 from functools import cache
+from operator import attrgetter
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from herdbook.errors import Invalid
@@ -45,26 +46,31 @@ def time_value(text: str, *, field: str = "time") -> datetime:
         ) from None
 
 
-def plain(value: object) -> Any:  # noqa: PLR0911 - one answer a kind
+_SAME = frozenset({type(None), bool, int, float, str})
+
+
+def plain(value: object) -> Any:
     """Give a value as what `json.dumps` takes."""
-    match value:
-        case None | bool() | int() | float():
-            return value
-        case Enum():
-            return value.value
-        case str():
-            return value
-        case datetime():
-            return time_text(value)
-        case Mapping():
-            return {str(k): plain(v) for k, v in value.items()}
-        case tuple() | list():
-            return [plain(v) for v in value]
-        case _ if is_dataclass(value):
-            return {
-                name: plain(getattr(value, name)) for name in _names(typing.cast(Any, type(value)))
-            }
-    raise TypeError(f"{type(value).__name__} has no JSON notation")
+    kind: Any = type(value)
+    return value if kind in _SAME else _writer(kind)(value)
+
+
+@cache
+def _writer(kind: Any) -> Callable[[Any], Any]:  # noqa: PLR0911 - one answer a kind
+    if issubclass(kind, Enum):
+        return attrgetter("value")
+    if issubclass(kind, datetime):
+        return time_text
+    if issubclass(kind, Mapping):
+        return lambda data: {str(k): plain(v) for k, v in data.items()}
+    if issubclass(kind, tuple | list):
+        return lambda data: [plain(v) for v in data]
+    if is_dataclass(kind):
+        names = tuple(f.name for f in fields(kind))
+        return lambda data: {name: plain(getattr(data, name)) for name in names}
+    if issubclass(kind, int | float | str):
+        return lambda data: data
+    raise TypeError(f"{kind.__name__} has no JSON notation")
 
 
 def dumps(value: object) -> str:
@@ -116,11 +122,6 @@ def value(kind: type[T], data: object) -> T:
         return reader(data)
     except (TypeError, KeyError, ValueError, AttributeError) as error:
         raise Invalid(f"this is not a {kind.__name__}: {error}") from error
-
-
-@cache
-def _names(kind: Any) -> tuple[str, ...]:
-    return tuple(f.name for f in fields(kind))
 
 
 @cache

@@ -114,7 +114,7 @@ def _random(length: int) -> str:
 
 
 def _hash(secret: str) -> str:
-    return hashlib.sha256(secret.encode()).hexdigest()
+    return hashlib.sha256(secret.encode(errors="replace")).hexdigest()
 
 
 def _check(body: str) -> str:

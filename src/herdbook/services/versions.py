@@ -97,9 +97,9 @@ def register(work: Work, model: str, *, draft: Draft) -> Version:
     recorded = evaluations.checked(
         version, draft.metrics, work, draft.metrics_source, draft.metrics_dataset
     )
-    version = replace(version, metrics={metric.name: metric.value for metric in recorded})
-    work.versions.add(version)
-    body = plain(version)
+    scored = replace(version, metrics={metric.name: metric.value for metric in recorded})
+    work.versions.add(scored)
+    body = plain(scored)
     if recorded:
         work.evaluations.add(version, recorded)
         body["scores"] = plain(recorded)
@@ -117,7 +117,7 @@ def register(work: Work, model: str, *, draft: Draft) -> Version:
     if draft.status is Status.PRODUCTION:
         deployments.promote(work, version.ref, reason="registered into production")
         return work.versions.get(VersionRef(model, version.number))
-    return version
+    return scored
 
 
 def _begin_model(work: Work, model: str, about: About) -> None:

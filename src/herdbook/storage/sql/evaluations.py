@@ -28,10 +28,11 @@ class SqlEvaluations:
         """Add scores to the history and make each the newest of its name."""
         own = self._id(version)
         self._connection.execute(insert(metrics), [_row(own, metric) for metric in recorded])
-        named = [metric.name for metric in recorded]
-        self._connection.execute(
-            delete(scores).where(scores.c.version_id == own, scores.c.name.in_(named))
-        )
+        named = [metric.name for metric in recorded if metric.name in version.metrics]
+        if named:
+            self._connection.execute(
+                delete(scores).where(scores.c.version_id == own, scores.c.name.in_(named))
+            )
         self._connection.execute(
             insert(scores),
             [{"version_id": own, "name": m.name, "value": m.value} for m in recorded],

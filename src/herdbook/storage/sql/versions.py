@@ -341,10 +341,12 @@ def _lookup(ref: VersionRef) -> tuple[Select[Any], dict[str, str]]:
     return _BY_ALIAS, {"model": ref.model, "alias": ref.alias}
 
 
+_ABOUT = tuple(name for name in Version.__dataclass_fields__ if name != "facts")
+
+
 def columns(version: Version) -> dict[str, Any]:
     """Give the columns that repeat what is known about a version."""
-    about = wire.plain(version)
-    del about["facts"]
+    about = {name: getattr(version, name) for name in _ABOUT}
     return {
         "status": str(version.status),
         "about": wire.dumps(about),
