@@ -254,9 +254,7 @@ def test_what_is_no_time_is_refused(written: str) -> None:
 
 def test_a_choice_is_out_of_its_set() -> None:
     assert value("status = 'ready'") == "ready"
-    assert (
-        "one of draft, ready, archived" in refusal("status IN ('ready', 'Ready')").message
-    )
+    assert "one of draft, ready, archived" in refusal("status IN ('ready', 'Ready')").message
 
 
 def test_choices_and_booleans_have_no_order_but_can_be_ordered_by() -> None:
@@ -279,9 +277,7 @@ def test_a_check_normalises_a_value_or_says_what_is_wrong() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    "text", ["metrics.f1 LIKE '1%'", "number LIKE 'v1%'", "status LIKE 'r%'"]
-)
+@pytest.mark.parametrize("text", ["metrics.f1 LIKE '1%'", "number LIKE 'v1%'", "status LIKE 'r%'"])
 def test_patterns_are_for_text_alone(text: str) -> None:
     assert "it takes" in refusal(text).message
 
@@ -346,9 +342,7 @@ def test_keywords_and_signs_in_text_are_text() -> None:
         ("type\n=\n3", 8, "type is text"),
     ],
 )
-def test_a_refusal_names_the_place_and_what_would_do(
-    text: str, column: int, said: str
-) -> None:
+def test_a_refusal_names_the_place_and_what_would_do(text: str, column: int, said: str) -> None:
     error = refusal(text)
 
     assert error.message.startswith(f"column {column}: ")
@@ -420,9 +414,7 @@ def test_siblings_do_not_count_as_depth() -> None:
     parse(" AND ".join([deep] * 3), FIELDS)
 
 
-@pytest.mark.parametrize(
-    "piece", ["(", ")", "NOT ", "'", '"', "a.", 'a."', "1", "1.", "=", ","]
-)
+@pytest.mark.parametrize("piece", ["(", ")", "NOT ", "'", '"', "a.", 'a."', "1", "1.", "=", ","])
 def test_a_text_of_one_piece_over_and_over_is_refused(piece: str) -> None:
     with pytest.raises((InvalidFilter, UnknownField)):
         parse((piece * MAX_TEXT)[:MAX_TEXT], FIELDS)
@@ -569,9 +561,7 @@ def test_spaces_capitals_and_parentheses_change_nothing(
     word = data.draw(st.sampled_from(["AND", "and", "aNd"]))
     one = render(Query(comparison, ()))
 
-    loose = (
-        f"(not{data.draw(space)}(({one}))){data.draw(space)}{word}({one}{data.draw(space)})"
-    )
+    loose = f"(not{data.draw(space)}(({one}))){data.draw(space)}{word}({one}{data.draw(space)})"
 
     assert parse(loose, FIELDS) == parse(plain, FIELDS)
 

@@ -54,6 +54,10 @@ class Database:
             self._claim(owner_url)
         self.engine = self._sqlite() if self.is_sqlite else self._postgresql()
         self._writer = self._sqlite(single=True) if self.owns_file else self.engine
+        if self.owns_file:
+            # The journal changes while nobody reads; later it would have to wait for readers.
+            with self._translated(), self._writer.connect():
+                pass
         # A connection must not cross a fork: two processes would write into one socket.
         os.register_at_fork(after_in_child=self._forget)
 
@@ -98,6 +102,7 @@ class Database:
             self._lock_file = None
 
     def _forget(self) -> None:
+        self._single = threading.Lock()  # a thread of the parent's may have held it
         self.engine.dispose(close=False)
         self._writer.dispose(close=False)
 
@@ -183,11 +188,13 @@ class Database:
 
     def _claim(self, owner_url: str) -> None:
         path = self.path
-        if path is None or str(path) == ":memory:":
+        if path is None or self.url.database in {None, "", ":memory:"}:
             raise Invalid(
                 "a register in memory would be lost; give sqlite:///a-file.db", field="url"
             )
-        if not path.parent.is_dir():
+        with self._opening():
+            there = path.parent.is_dir()
+        if not there:
             raise Unavailable(f"the folder {path.parent} is not there; make it, or choose another")
         if WAL_SAFE or not os.access(path.parent, os.W_OK):
             return
@@ -242,7 +249,7 @@ def _locked(file: int, kind: int) -> bool:
 def _address(url: str) -> URL:
     try:
         found = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # the latter for a port that is no number
         found = None
     if found is None or found.get_backend_name() not in {"sqlite", "postgresql"}:
         raise Invalid(

@@ -78,12 +78,19 @@ def _alone(database: Database) -> Iterator[Connection]:
 def _run(connection: Connection) -> None:
     from alembic import command
     from alembic.config import Config
+    from alembic.util import CommandError
 
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "revisions"))
+    scripts = str(Path(__file__).parent / "revisions").replace("%", "%%")
+    config.set_main_option("script_location", scripts)
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    try:
+        command.upgrade(config, "head")
+    except CommandError as error:
+        raise SchemaMismatch(
+            f"there is no way up from this database's revision: {error}"
+        ) from error
 
 
 def copy(source: Path, target: Path) -> None:
@@ -96,7 +103,9 @@ def copy(source: Path, target: Path) -> None:
         raise Unavailable(f"{target} is there already; choose another name")
     partial = target.with_name(target.name + ".part")
     try:
-        with contextlib.closing(sqlite3.connect(f"file:{source}?mode=ro", uri=True)) as connection:
+        with contextlib.closing(
+            sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True)
+        ) as connection:
             connection.execute("PRAGMA busy_timeout=30000")
             connection.execute("VACUUM INTO ?", (str(partial),))
         partial.replace(target)
