@@ -170,6 +170,14 @@ def test_a_rollback_to_a_deleted_version_says_it_is_gone(served: Register) -> No
     assert champion(served) == "v1"
 
 
+def test_no_alias_is_pointed_at_an_archived_version(register: Register) -> None:
+    register.add("gnn")
+    register.write(versions.set_status, "gnn:v1", status=Status.ARCHIVED)
+
+    with pytest.raises(RefusedMove, match="archived"):
+        register.write(deployments.promote, "gnn:v1", alias="blue")
+
+
 def test_an_archived_version_is_not_promoted_nor_rolled_back_to(served: Register) -> None:
     served.write(versions.set_status, "majora:v2", status=Status.ARCHIVED)
 

@@ -236,6 +236,8 @@ def _move(
     back: int | None = None,
 ) -> Move:
     present = place.present
+    if version is not None:
+        _check_servable(version, place.alias)
     move = Move(
         model=place.model,
         alias=place.alias,
@@ -264,22 +266,23 @@ def _statuses(version: Version | None, present: Alias | None, alias: str) -> dic
     if present is not None:
         changes[present.number] = str(Status.DEPRECATED)
     if version is not None:
-        _check_servable(version)
         changes[version.number] = str(Status.PRODUCTION)
     return changes
 
 
-def _check_servable(version: Version) -> None:
+def _check_servable(version: Version, alias: str) -> None:
+    if version.status is Status.ARCHIVED:
+        raise RefusedMove(
+            f"{version.ref} is archived; restore it before pointing {alias} at it, with "
+            f"`herdbook versions status {version.ref} deprecated`",
+            field="ref",
+        )
+    if alias != CHAMPION:
+        return
     if not version.sealed:
         raise RefusedMove(
             f"{version.ref} is {version.status}: finish it first, with "
             f"`herdbook versions status {version.ref} development`",
-            field="ref",
-        )
-    if version.status is Status.ARCHIVED:
-        raise RefusedMove(
-            f"{version.ref} is archived; restore it before promoting it, with "
-            f"`herdbook versions status {version.ref} deprecated`",
             field="ref",
         )
     check_transition(version.ref, version.status, Status.PRODUCTION)
