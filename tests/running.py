@@ -4,10 +4,12 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import IO
 
 WAIT_SECONDS = 30
 
@@ -25,22 +27,30 @@ def served(url: str, *options: str, **environ: str) -> Iterator[str]:
     port = free_port()
     address = f"http://127.0.0.1:{port}"
     words = [sys.executable, "-m", "herdbook", "server", "start", "--port", str(port), *options]
-    running = subprocess.Popen(
-        words,
-        env={**os.environ, "HERDBOOK_URL": url, **environ},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    )
-    try:
-        _wait(address, running)
-        yield address
-    finally:
-        running.terminate()
-        _, said = running.communicate(timeout=WAIT_SECONDS)
-    assert b"Traceback" not in said, said.decode()
+    # Into a file: a pipe nobody reads fills up with the log, and the server waits for ever.
+    with tempfile.TemporaryFile() as log:
+        running = subprocess.Popen(
+            words,
+            env={**os.environ, "HERDBOOK_URL": url, **environ},
+            stdout=subprocess.DEVNULL,
+            stderr=log,
+        )
+        try:
+            _wait(address, running, log)
+            yield address
+        finally:
+            running.terminate()
+            running.wait(timeout=WAIT_SECONDS)
+        said = _said(log)
+    assert "Traceback" not in said, said
 
 
-def _wait(address: str, running: "subprocess.Popen[bytes]") -> None:
+def _said(log: IO[bytes]) -> str:
+    log.seek(0)
+    return log.read().decode(errors="replace")
+
+
+def _wait(address: str, running: "subprocess.Popen[bytes]", log: IO[bytes]) -> None:
     deadline = time.monotonic() + WAIT_SECONDS
     while time.monotonic() < deadline and running.poll() is None:
         try:
@@ -49,5 +59,5 @@ def _wait(address: str, running: "subprocess.Popen[bytes]") -> None:
         except OSError:
             time.sleep(0.05)
     running.kill()
-    said = running.communicate()[1].decode()
-    raise AssertionError(f"the server did not become ready: {said}")
+    running.wait()
+    raise AssertionError(f"the server did not become ready: {_said(log)}")

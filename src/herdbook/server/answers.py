@@ -1,0 +1,131 @@
+"""Handlers' common words: run a verb as the caller, render what it gives."""
+
+import hashlib
+from collections.abc import Callable, Iterable
+from typing import Any, Final, TypeVar
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from herdbook.core.pages import Page
+from herdbook.core.ports import Work
+from herdbook.core.refs import VersionRef
+from herdbook.core.wire import dumps
+from herdbook.errors import Invalid
+from herdbook.server import replays
+from herdbook.server.auth import Caller
+from herdbook.server.transactions import Register
+
+T = TypeVar("T")
+
+MEDIA_TYPE: Final = "application/json"
+
+Verb = Callable[..., T]
+
+
+def caller(request: Request) -> Caller:
+    """Tell who asks; the route has admitted them."""
+    found: Caller = request.scope["herdbook.caller"]
+    return found
+
+
+def register(request: Request) -> Register:
+    """Give the register that is served."""
+    found: Register = request.app.state.register
+    return found
+
+
+async def ask(request: Request, verb: Verb[T], /, *args: Any, **arguments: Any) -> T:
+    """Run a verb that reads, as the caller."""
+    return await register(request).read(
+        caller(request).actor, lambda work: verb(work, *args, **arguments)
+    )
+
+
+async def give(request: Request, verb: Verb[object], /, *args: Any, **arguments: Any) -> Response:
+    """Run a verb that reads and render the value it gives."""
+    return json_text(dumps(await ask(request, verb, *args, **arguments)))
+
+
+async def give_texts(
+    request: Request, verb: Verb[Page[str]], /, *args: Any, **arguments: Any
+) -> Response:
+    """Run a verb that gives a page of JSON texts, and join them as they are."""
+    return json_text(joined(await ask(request, verb, *args, **arguments)))
+
+
+async def change(
+    request: Request,
+    verb: Verb[object],
+    /,
+    *args: Any,
+    success: int = 200,
+    secret: bool = False,
+    **arguments: Any,
+) -> Response:
+    """Run a verb that writes, as the caller; once for an idempotency key."""
+
+    def job(work: Work) -> str:
+        return dumps(verb(work, *args, **arguments))
+
+    key = request.headers.get(replays.HEADER)
+    if not key:
+        text = await register(request).write(caller(request).actor, job)
+        return json_text(text, status=success)
+    said = replays.digest(request, await request.body())
+    keyed = replays.Keyed(key, caller(request), digest=said, secret=secret)
+    return await keyed.run(register(request), job, status=success, long=False)
+
+
+def json_text(text: str, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """Give JSON text as a response."""
+    return Response(text.encode(), status, headers, media_type=MEDIA_TYPE)
+
+
+def joined(page: Page[str]) -> str:
+    """Give a page of JSON texts as one."""
+    return f'{{"items":[{",".join(page.items)}],"next":{dumps(page.next)}}}'
+
+
+def tag(text: str) -> str:
+    """Give the strong ETag of a text."""
+    return f'"{hashlib.blake2b(text.encode(), digest_size=16).hexdigest()}"'
+
+
+def is_held(request: Request, tag: str) -> bool:
+    """Whether the caller has what a tag stands for."""
+    given = request.headers.get("if-none-match", "")
+    return given == "*" or tag in [one.strip().removeprefix("W/") for one in given.split(",")]
+
+
+def expected(request: Request, given: int | None) -> int | None:
+    """Give the epoch an alias must be at: what the body says, or the header If-Match."""
+    text = request.headers.get("if-match")
+    if text is None or text.strip() == "*":
+        return given
+    digits = text.strip().strip('"')
+    if not digits.isdecimal() or len(digits) > 15:
+        raise Invalid(
+            'If-Match must be the epoch of the alias, such as "3"; GET the alias to know it',
+            field="If-Match",
+        )
+    if given is not None and given != int(digits):
+        raise Invalid("If-Match and expected_epoch differ; give one", field="expected_epoch")
+    return int(digits)
+
+
+def ref(model: str, version: str) -> VersionRef:
+    """Give the reference of a path: the version is a number or `@alias`."""
+    if version.startswith("@"):
+        return VersionRef(model, alias=version[1:])
+    return VersionRef(model, number=version)
+
+
+def optional(given: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Give those of the fields that were said."""
+    return {name: given[name] for name in names if name in given}
+
+
+def lines(texts: Iterable[str]) -> bytes:
+    """Give texts as lines."""
+    return "".join(f"{text}\n" for text in texts).encode()

@@ -1,0 +1,261 @@
+"""Versions over HTTP."""
+
+from typing import Annotated, Any
+
+from fastapi import Query
+from pydantic import Field
+from starlette.requests import Request
+from starlette.responses import Response
+
+from herdbook.core import names
+from herdbook.core.access import Action
+from herdbook.core.deployments import Move
+from herdbook.core.models import FileLocation, ParentKind, Status, Training, Version
+from herdbook.core.numbers import Bump, Number
+from herdbook.core.pages import Page
+from herdbook.errors import Invalid
+from herdbook.server.answers import ask, change, expected, give_texts, json_text, ref
+from herdbook.server.api.models import AboutIn, Tags
+from herdbook.server.bodies import (
+    PAGE,
+    FilterText,
+    Flag,
+    In,
+    ModelName,
+    NothingIn,
+    PageSize,
+    PageToken,
+    Reason,
+    Text,
+    VersionName,
+    Whole,
+)
+from herdbook.server.bodies import Number as AnyNumber
+from herdbook.server.routing import Routes
+from herdbook.services import deployments, versions
+from herdbook.services.versions import Draft
+
+ROUTES = Routes("versions")
+VERSION = "/models/{model:model}/versions/{version}"
+
+
+class FileIn(In):
+    """Where a file of a version is, by its role."""
+
+    role: str
+    location: str
+
+
+class TrainingIn(In):
+    """How a version was trained; what is not known is left out."""
+
+    framework: str = ""
+    base_model: str = ""
+    samples: Whole | None = None
+    epochs: AnyNumber | None = None
+    batch_size: Whole | None = None
+    learning_rate: AnyNumber | None = None
+    duration_hours: AnyNumber | None = None
+    cost_usd: AnyNumber | None = None
+    hardware: str = ""
+
+
+class FactsIn(In):
+    """What a version is; left out, a field stays as it is."""
+
+    training: TrainingIn = TrainingIn()
+    files: list[FileIn] = Field(default_factory=list)
+    parents: Annotated[list[str], Field(description="References, such as `majora:v1`.")] = Field(
+        default_factory=list
+    )
+    parent_kind: ParentKind = ParentKind.FINE_TUNE
+    training_data: list[str] = Field(default_factory=list)
+    dependencies: list[str] = Field(default_factory=list)
+    metadata: dict[str, Any] = Field(default_factory=dict)
+    git_commit: str = ""
+    git_dirty: Flag | None = None
+
+    def facts(self) -> dict[str, Any]:
+        """Give them as the verbs take them."""
+        return {
+            "training": Training(**self.training.model_dump()),
+            "files": tuple(FileLocation(role=f.role, location=f.location) for f in self.files),
+            "parents": tuple(self.parents),
+            "parent_kind": self.parent_kind,
+            "training_data": tuple(self.training_data),
+            "dependencies": tuple(self.dependencies),
+            "metadata": self.metadata,
+            "git_commit": self.git_commit,
+            "git_dirty": self.git_dirty,
+        }
+
+
+class RegisterIn(FactsIn):
+    """A version to be registered, and its model when that is new."""
+
+    model_name: str
+    model_type: str = ""
+    owner: str = ""
+    version: Annotated[str, Field(description="Its number; left out, the next one.")] = ""
+    bump: Bump | None = None
+    status: Status = Status.DEVELOPMENT
+    description: Text = ""
+    notes: Text = ""
+    tags: Tags = Field(default_factory=dict)
+    metrics: dict[str, AnyNumber] = Field(default_factory=dict)
+    performance_metrics: Annotated[
+        dict[str, AnyNumber] | None, Field(description="Another name for `metrics`.")
+    ] = None
+    metrics_source: str = ""
+    metrics_dataset: str = ""
+
+    def draft(self) -> Draft:
+        """Give it as the verb takes it."""
+        if self.metrics and self.performance_metrics:
+            raise Invalid("give metrics or performance_metrics, not both", field="metrics")
+        return Draft(
+            number=self.version,
+            bump=self.bump,
+            status=self.status,
+            description=self.description,
+            notes=self.notes,
+            tags=names.tags(self.tags),
+            metrics=self.performance_metrics or self.metrics,
+            metrics_source=self.metrics_source,
+            metrics_dataset=self.metrics_dataset,
+            model_type=self.model_type,
+            owner=self.owner,
+            **self.facts(),
+        )
+
+
+class StatusIn(In):
+    """The status a version moves to."""
+
+    status: Status
+    reason: Text = ""
+
+
+class CurrentIn(In):
+    """The version that becomes the champion; said in the path already."""
+
+    version: str | None = None
+    reason: Text = ""
+
+
+@ROUTES.add("POST", "/models/register", policy=Action.WRITE, gives=Version, status=201)
+async def register(request: Request, body: RegisterIn) -> Response:
+    """Register a version, and its model when that is new."""
+    return await change(
+        request, versions.register, body.model_name, draft=body.draft(), success=201
+    )
+
+
+@ROUTES.add("GET", "/versions", policy=Action.READ, gives=Page[Version])
+async def page(
+    request: Request,
+    model: Annotated[str, Query(description="One model; left out, all.")] = "",
+    text: FilterText = "",
+    page_size: PageSize = PAGE,
+    page: PageToken = None,
+) -> Response:
+    """Give the versions a filter finds, of one model or of all."""
+    return await give_texts(
+        request, versions.texts, model=model, filter=text, page_size=page_size, page=page
+    )
+
+
+@ROUTES.add("GET", "/models/{model:model}/versions", policy=Action.READ, gives=Page[Version])
+async def of_model(
+    request: Request,
+    model: ModelName,
+    text: FilterText = "",
+    page_size: PageSize = PAGE,
+    page: PageToken = None,
+) -> Response:
+    """Give the versions of a model, newest first."""
+    return await give_texts(
+        request, versions.texts, model=model, filter=text, page_size=page_size, page=page
+    )
+
+
+@ROUTES.add("GET", VERSION, policy=Action.READ, gives=Version)
+async def get(request: Request, model: ModelName, version: VersionName) -> Response:
+    """Give a version."""
+    return json_text(await ask(request, versions.text, ref(model, version)))
+
+
+@ROUTES.add("PATCH", VERSION, policy=Action.WRITE, gives=Version)
+async def annotate(
+    request: Request, model: ModelName, version: VersionName, body: AboutIn
+) -> Response:
+    """Change the description, notes and tags of a version; never what it is."""
+    return await change(request, versions.annotate, ref(model, version), about=body.value())
+
+
+@ROUTES.add("PUT", VERSION + "/facts", policy=Action.WRITE, gives=Version)
+async def revise(
+    request: Request, model: ModelName, version: VersionName, body: FactsIn
+) -> Response:
+    """Complete the facts of a version in draft or training."""
+    draft = Draft(**body.facts())
+    return await change(request, versions.revise, ref(model, version), draft=draft)
+
+
+@ROUTES.add("POST", VERSION + "/status", policy=Action.WRITE, gives=Version)
+async def set_status(
+    request: Request, model: ModelName, version: VersionName, body: StatusIn
+) -> Response:
+    """Move a version along its life; into production makes it the champion."""
+    return await change(
+        request,
+        versions.set_status,
+        ref(model, version),
+        status=body.status,
+        reason=body.reason,
+    )
+
+
+@ROUTES.add("POST", VERSION + "/set-current", policy=Action.DEPLOY, gives=Move)
+async def set_current(
+    request: Request, model: ModelName, version: VersionName, body: CurrentIn | None = None
+) -> Response:
+    """Make a version the champion. If-Match may name the epoch the alias is at."""
+    said = body or CurrentIn()
+    if said.version is not None and not _same(said.version, version):
+        raise Invalid(
+            f"the address says {version[:80]}, the body {said.version[:80]}; leave the body's out",
+            field="version",
+        )
+    return await change(
+        request,
+        deployments.promote,
+        ref(model, version),
+        reason=said.reason,
+        expected_epoch=expected(request, None),
+    )
+
+
+def _same(one: str, other: str) -> bool:
+    if one.startswith("@") or other.startswith("@"):
+        return one == other
+    return Number(one) == Number(other)
+
+
+@ROUTES.add("POST", VERSION + "/restore", policy=Action.DEPLOY, gives=Version)
+async def restore(
+    request: Request,
+    model: ModelName,
+    version: VersionName,
+    body: NothingIn | None = None,  # noqa: ARG001
+) -> Response:
+    """Take a deleted version back."""
+    return await change(request, versions.restore, ref(model, version))
+
+
+@ROUTES.add("DELETE", VERSION, policy=Action.DEPLOY, gives=Version)
+async def delete(
+    request: Request, model: ModelName, version: VersionName, reason: Reason = ""
+) -> Response:
+    """Delete a version: hidden, its number never given again."""
+    return await change(request, versions.delete, ref(model, version), reason=reason)

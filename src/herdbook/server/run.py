@@ -1,0 +1,208 @@
+"""Start a server, or say why not."""
+
+import ipaddress
+import socket
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final, cast
+
+import uvicorn
+
+from herdbook.bootstrap import prepare
+from herdbook.core.access import everything
+from herdbook.core.ports import Work
+from herdbook.errors import Invalid
+from herdbook.server import log
+from herdbook.server.app import create_app
+from herdbook.services import access
+from herdbook.settings import Settings
+from herdbook.storage.sql.engine import Database
+from herdbook.storage.sql.work import reading
+
+HOST: Final = "127.0.0.1"
+PORT: Final = 8477
+STOP_SECONDS: Final = 10
+
+Ready = Callable[[str], None]
+
+
+def start(  # noqa: PLR0913 - what a server is started with
+    settings: Settings,
+    *,
+    host: str = HOST,
+    port: int = PORT,
+    tls_cert: Path | None = None,
+    tls_key: Path | None = None,
+    auth: bool = False,
+    trusted_proxies: Sequence[str] = (),
+    ready: Ready | None = None,
+) -> None:
+    """Serve a register until told to stop.
+
+    Args:
+        settings: the register, the names to answer to, the form of the log.
+        host: where to listen. Anything but loopback needs a token of everyone.
+        port: 0 for any that is free.
+        tls_cert: a certificate file, with `tls_key`.
+        tls_key: its key file.
+        auth: ask for a token on loopback too.
+        trusted_proxies: addresses whose forwarded headers are believed, beside the settings'.
+        ready: called with the address once it answers.
+
+    Raises:
+        Invalid: it may not be reached from elsewhere like this; the message says what to do.
+        Owned: another server owns the SQLite file.
+    """
+    proxies = [*trusted_proxies, *_listed(settings.trusted_proxies)]
+    outside = not is_loopback(host)
+    _check_way(host, outside=outside, tls_cert=tls_cert, tls_key=tls_key, proxies=proxies)
+    _check_register(settings)
+    log.configure(settings.log_format)
+    with _bound(host, port) as listening:
+        shown = _address(host, listening.getsockname()[1], secure=tls_cert is not None)
+        database = Database(
+            settings.database_url,
+            owner_url=shown,
+            busy_timeout_ms=settings.busy_timeout_ms,
+        )
+        try:
+            prepare(database)
+            if outside:
+                _check_admin(database, host)
+            app = create_app(database, auth=auth or outside, settings=settings)
+            config = _config(app, tls_cert=tls_cert, tls_key=tls_key, proxies=proxies)
+            _Server(config, shown, ready).run(sockets=[listening])
+        finally:
+            database.close()
+
+
+class _Server(uvicorn.Server):
+    """Says when it answers."""
+
+    def __init__(self, config: uvicorn.Config, address: str, ready: Ready | None) -> None:
+        super().__init__(config)
+        self._address = address
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started and self._ready is not None:
+            self._ready(self._address)
+
+
+def _config(
+    app: Any, *, tls_cert: Path | None, tls_key: Path | None, proxies: Sequence[str]
+) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        workers=1,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=bool(proxies),
+        forwarded_allow_ips=list(proxies),
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=STOP_SECONDS,
+        ssl_certfile=tls_cert,
+        ssl_keyfile=tls_key,
+    )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a server there.
+
+    Example:
+        >>> is_loopback("localhost"), is_loopback("::1"), is_loopback("0.0.0.0")
+        (True, True, False)
+    """
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _check_way(
+    host: str,
+    *,
+    outside: bool,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    proxies: Sequence[str],
+) -> None:
+    if (tls_cert is None) != (tls_key is None):
+        raise Invalid("give --tls-cert and --tls-key together", field="tls_cert")
+    for proxy in proxies:
+        _check_network(proxy)
+    if outside and tls_cert is None and not proxies:
+        raise Invalid(
+            f"{host} can be reached from other machines, and tokens would travel in the clear: "
+            "give --tls-cert and --tls-key, or name the proxy in front that does TLS with "
+            "--trusted-proxy ADDRESS",
+            field="host",
+        )
+
+
+def _check_network(text: str) -> None:
+    try:
+        ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        raise Invalid(
+            f"{text!r} is not the address of a proxy: write 10.0.0.7 or 10.0.0.0/24",
+            field="trusted_proxies",
+        ) from None
+
+
+def _check_register(settings: Settings) -> None:
+    if settings.database_url.startswith(("http://", "https://")):
+        raise Invalid(
+            f"{settings.database_url} is a server already; give the database to serve, with --url",
+            field="url",
+        )
+    if not settings.url:
+        settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+
+def _check_admin(database: Database, host: str) -> None:
+    with reading(database, everything("server")) as work:
+        if access.has_admin(cast(Work, work)):
+            return
+    raise Invalid(
+        f"{host} can be reached from other machines, and no token is admin yet: make one first, "
+        "on this machine, with `herdbook tokens create NAME --role admin`",
+        field="host",
+    )
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, proto, _, where = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listening = socket.socket(family, kind, proto)
+    except OSError as error:
+        raise Invalid(f"{host} is no address to listen on: {error}", field="host") from None
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(where)
+    except OSError as error:
+        listening.close()
+        raise Invalid(
+            f"cannot listen on {host}:{port}: {error.strerror}; choose another with --port",
+            field="port",
+        ) from None
+    return listening
+
+
+def _address(host: str, port: int, *, secure: bool) -> str:
+    name = f"[{host}]" if ":" in host else host
+    return f"{'https' if secure else 'http'}://{name}:{port}"
+
+
+def _listed(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]

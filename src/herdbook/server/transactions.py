@@ -1,0 +1,115 @@
+"""Units of work for requests: short SQLite calls in the event loop, the rest in threads.
+
+A thread costs more than a short read of SQLite does, so those run where they are asked for.
+Writes of one process to a SQLite file wait for each other here, not in the database: a write
+that waits there would stop the event loop, and with it the write it waits for.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from typing import Any, Final, TypeVar, cast
+
+import anyio.to_thread
+
+from herdbook.core.access import Actor, everything
+from herdbook.core.ports import Work
+from herdbook.storage.sql import health
+from herdbook.storage.sql.engine import Database
+from herdbook.storage.sql.work import Clock, reading, utc_now, writing
+
+T = TypeVar("T")
+Job = Callable[[Work], T]
+
+
+MEMORY_LIMIT: Final = 10_000
+
+
+class Register:
+    """A database, as the handlers of requests use it.
+
+    Args:
+        database: at the right revision.
+        clock: tells the time of each unit of work.
+    """
+
+    def __init__(self, database: Database, *, clock: Clock = utc_now) -> None:
+        self.database = database
+        self._clock = clock
+        self._turn = asyncio.Lock()
+        self.changed = asyncio.Event()
+        self._memory: dict[str, Any] = {}
+        self._memory_of = -1
+
+    def memory(self) -> dict[str, Any] | None:
+        """Give a place for what was read, emptied by every commit and when it is full.
+
+        None where others may commit too, for they would not be noticed.
+        """
+        if not self.database.owns_file:
+            return None
+        if self._memory_of != self.database.commits or len(self._memory) >= MEMORY_LIMIT:
+            self._memory, self._memory_of = {}, self.database.commits
+        return self._memory
+
+    async def read(self, by: Actor, job: Job[T]) -> T:
+        """Run a job that reads."""
+        if self.database.is_sqlite:
+            return self._reading(by, job)
+        return await anyio.to_thread.run_sync(partial(self._reading, by, job))
+
+    async def write(self, by: Actor, job: Job[T], *, long: bool = False) -> T:
+        """Run a job that writes, in one transaction.
+
+        Args:
+            by: who acts.
+            job: what is done.
+            long: whether it takes longer than others may wait for.
+        """
+        async with self._my_turn():
+            if self.database.owns_file and not long:
+                found = self._writing(by, job)
+            else:
+                found = await anyio.to_thread.run_sync(partial(self._writing, by, job))
+        self.changed.set()
+        return found
+
+    def _my_turn(self) -> Any:
+        return self._turn if self.database.is_sqlite else nullcontext()
+
+    async def probe(self) -> str | None:
+        """Really write to the database and read from it; give the revision it is at."""
+        return await self.write(
+            everything("server"), lambda work: health.probe(cast(Any, work).connection)
+        )
+
+    def opened(self, by: Actor) -> AbstractContextManager[Work]:
+        """Open a unit of work that reads, for a thread of its own."""
+        return cast(AbstractContextManager[Work], reading(self.database, by, clock=self._clock))
+
+    def _reading(self, by: Actor, job: Job[T]) -> T:
+        with self.opened(by) as work:
+            return job(work)
+
+    def _writing(self, by: Actor, job: Job[T]) -> T:
+        with writing(self.database, by, clock=self._clock) as work:
+            return job(cast(Work, work))
+
+    async def slowly(self, job: Callable[[], T]) -> T:
+        """Run what takes long, in a thread."""
+        return await anyio.to_thread.run_sync(job)
+
+
+def lines_in_chunks(lines: Iterator[str], *, size: int = 65_536) -> Iterator[bytes]:
+    """Join lines into chunks, each ending with a line feed."""
+    held: list[str] = []
+    length = 0
+    for line in lines:
+        held += (line.rstrip("\n"), "\n")
+        length += len(line)
+        if length >= size:
+            yield "".join(held).encode()
+            held, length = [], 0
+    if held:
+        yield "".join(held).encode()

@@ -1,0 +1,143 @@
+"""The routes of the first seed, as it writes them."""
+
+from typing import Any
+
+import pytest
+
+from tests.server.conftest import Served
+
+NAME = "paraphrase-multilingual-MiniLM-L12-v2"
+REGISTRATION: dict[str, Any] = {
+    "model_name": NAME,
+    "model_type": "embedding",
+    "version": "1.0.0",
+    "description": "The first version",
+    "status": "production",
+    "performance_metrics": {"accuracy": 0.92},
+}
+
+
+def test_a_version_is_registered_as_the_seed_writes_it(local: Served) -> None:
+    answer = local.client().post("/models/register", json=REGISTRATION)
+
+    found = answer.json()
+    assert answer.status_code == 201
+    assert (found["model"], found["number"], found["status"]) == (NAME, "1.0.0", "production")
+    assert found["metrics"] == {"accuracy": 0.92}
+    assert found["aliases"] == ["champion"]
+
+
+@pytest.mark.parametrize("name", [NAME, f"sentence-transformers/{NAME}"])
+def test_a_model_and_its_versions_are_read(local: Served, name: str) -> None:
+    client = local.client()
+    client.post("/models/register", json=REGISTRATION | {"model_name": name})
+
+    model = client.get(f"/models/{name}").json()
+    versions = client.get(f"/models/{name}/versions").json()
+
+    assert model["type"] == "embedding"
+    assert model["aliases"] == {"champion": "1.0.0"}
+    assert [v["number"] for v in versions["items"]] == ["1.0.0"]
+    assert versions["next"] is None
+    assert client.get(f"/models/{name.replace('/', '%2F')}").json() == model
+
+
+def test_models_are_listed_by_type(local: Served) -> None:
+    client = local.client()
+    client.post("/models/register", json=REGISTRATION)
+    client.post("/models/register", json={"model_name": "majora", "model_type": "llm"})
+
+    found = client.get("/models?model_type=embedding").json()
+
+    assert [m["name"] for m in found["items"]] == [NAME]
+
+
+def test_set_current_makes_the_champion(local: Served) -> None:
+    client = local.client()
+    client.post("/models/register", json=REGISTRATION)
+    client.post("/models/register", json={"model_name": NAME, "version": "1.1.0"})
+
+    moved = client.post(
+        f"/models/{NAME}/versions/1.1.0/set-current", json={"version": "1.1.0"}
+    ).json()
+    back = client.post(f"/models/{NAME}/versions/1.0.0/set-current")
+
+    assert (moved["alias"], moved["from_number"], moved["to_number"]) == (
+        "champion",
+        "1.0.0",
+        "1.1.0",
+    )
+    assert back.json()["to_number"] == "1.0.0"
+
+
+def test_set_current_with_two_different_versions_is_invalid(local: Served) -> None:
+    client = local.client()
+    client.post("/models/register", json=REGISTRATION)
+
+    answer = client.post(f"/models/{NAME}/versions/1.0.0/set-current", json={"version": "9.9.9"})
+
+    assert answer.status_code == 422
+    assert answer.json()["field"] == "version"
+
+
+def test_status_and_metrics_are_posted(local: Served) -> None:
+    client = local.client()
+    client.post("/models/register", json=REGISTRATION | {"status": "staging"})
+
+    scored = client.post(
+        f"/models/{NAME}/versions/1.0.0/metrics",
+        json={"metrics": {"accuracy": 0.94, "latency_ms": 38.5}},
+    )
+    moved = client.post(f"/models/{NAME}/versions/1.0.0/status", json={"status": "production"})
+
+    assert scored.json()["metrics"] == {"accuracy": 0.94, "latency_ms": 38.5}
+    assert moved.json()["status"] == "production"
+
+
+def test_what_is_not_built_says_so(local: Served) -> None:
+    client = local.client()
+
+    migrate = client.post(
+        f"/models/{NAME}/migrate",
+        json={"from_version": "1.0.0", "to_version": "1.1.0", "dry_run": False},
+    )
+    mlflow = client.get("/mlflow/status")
+
+    for answer in (migrate, mlflow):
+        assert answer.status_code == 501
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.json()["code"] == "not_built"
+
+
+def test_info_tells_what_serves(local: Served) -> None:
+    client = local.client()
+    client.post("/models/register", json=REGISTRATION)
+    client.post("/models/register", json={"model_name": "majora"})
+
+    found = client.get("/models/info").json()
+
+    assert [(i["since"]["model"], i["since"]["to_number"]) for i in found["items"]] == [
+        (NAME, "1.0.0")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("form", "kind", "said"),
+    [
+        ("json", "application/json", '"nodes"'),
+        ("text", "text/plain; charset=utf-8", "majora version tree:"),
+        ("dot", "text/vnd.graphviz; charset=utf-8", "digraph"),
+        ("openlineage", "application/x-openlineage+json", '"eventType":"COMPLETE"'),
+    ],
+)
+def test_a_pedigree_is_given_in_each_form(local: Served, form: str, kind: str, said: str) -> None:
+    client = local.client()
+    client.post("/models/register", json={"model_name": "majora"})
+    client.post("/models/register", json={"model_name": "majora", "parents": ["majora:v1"]})
+
+    of_model = client.get(f"/models/majora/lineage?format={form}")
+    of_version = client.get(f"/models/majora/versions/v2/lineage?format={form}&depth=1")
+
+    assert of_model.headers["content-type"] == of_version.headers["content-type"] == kind
+    assert said in of_model.text
+    assert "v2" in of_version.text
