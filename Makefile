@@ -39,6 +39,7 @@ check: $(STAMPS)/dev $(STAMPS)/herdbook
 	$(BIN)/codespell
 	$(BIN)/python -m pytest -q tests/test_shape.py
 
+# The peers it compares with get environments of their own under .venv-peers, made by it.
 bench: $(STAMPS)/dev $(STAMPS)/herdbook
 	$(BIN)/python -m benchmarks
 
@@ -57,10 +58,13 @@ pins:
 		for name in demo runtime; do \
 			$(COMPILE) requirements/$$name.in --constraint requirements/dev.txt \
 				--output-file requirements/$$name.txt || exit 1; \
+		done && \
+		for name in requirements/peers/*.in; do \
+			$(COMPILE) $$name --output-file $${name%.in}.txt || exit 1; \
 		done
 
 clean:
-	rm -rf .venv build dist .coverage .hypothesis .import_linter_cache .mypy_cache \
+	rm -rf .venv .venv-peers build dist .coverage .hypothesis .import_linter_cache .mypy_cache \
 		.pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -154,6 +154,8 @@ def line(text: str, *, field: str, limit: int = LINE_LIMIT) -> str:
 
 def optional_line(text: str, *, field: str, limit: int = LINE_LIMIT) -> str:
     """Check a text of one line that may be empty."""
+    if type(text) is str and len(text) <= limit and text.isascii() and text.isprintable():
+        return text
     prose(text, field=field, limit=limit)
     for position, char in enumerate(text, start=1):
         if unicodedata.category(char) in {"Cc", "Cf", "Zl", "Zp"}:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, Select, and_, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from herdbook.core import wire
@@ -327,9 +327,10 @@ _IN_MODEL = (
     .where(models.c.name == bindparam("model"))
 )
 _BY_NUMBER = _IN_MODEL.where(versions.c.number_key == bindparam("key"))
-_BY_ALIAS = _IN_MODEL.join(aliases, aliases.c.version_id == versions.c.id).where(
-    aliases.c.name == bindparam("alias")
-)
+# The model is named twice, so that the one row is found by the key of aliases.
+_BY_ALIAS = _IN_MODEL.join(
+    aliases, and_(aliases.c.version_id == versions.c.id, aliases.c.model_id == models.c.id)
+).where(aliases.c.name == bindparam("alias"))
 _NEWEST = _IN_MODEL.where(versions.c.visible == 1).order_by(versions.c.ordinal.desc()).limit(1)
 
 

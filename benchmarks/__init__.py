@@ -1,0 +1,1 @@
+"""Herdbook measured beside its peers; `python -m benchmarks` writes RESULTS.md."""
