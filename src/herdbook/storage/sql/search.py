@@ -9,7 +9,7 @@ import hashlib
 import operator
 import string
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -28,6 +28,7 @@ from sqlalchemy import (
     not_,
     or_,
     select,
+    true,
     tuple_,
 )
 
@@ -156,6 +157,9 @@ VERSIONS = Searched(
     on_models=frozenset({"model", "type", "owner", "model_tags"}),
 )
 
+# Of one model the order of registration is the ordinal, which an index has with the model.
+VERSIONS_OF_MODEL = replace(VERSIONS, last=versions.c.ordinal)
+
 
 def visible(by: Actor) -> ColumnElement[bool]:
     """Give the one predicate of what an actor may see, over `models`."""
@@ -183,25 +187,96 @@ def page(  # noqa: PLR0913 - what is asked, of whom, how much
     text: Found,
 ) -> Page[str]:
     """Run a query and give one page of texts."""
-    if searched is VERSIONS and (_needs_models(query) or not by.sees_all()):
+    if searched is not MODELS and (_needs_models(query) or not by.sees_all()):
         asked = asked.join(models, models.c.id == versions.c.model_id)
     if not by.sees_all():
         asked = asked.where(visible(by))
-    if query.where is not None:
-        asked = asked.where(_clause(query.where, searched))
-    asked, keys = _ordered(asked, query, searched)
+    plan = _Plan(asked, query, searched)
     shape = hashlib.sha256(f"{within}\n{filters.render(query)}".encode()).hexdigest()[:16]
-    kinds = tuple(_python(column) for column, _ in keys)
+    kinds = tuple(_python(column) for column, _ in plan.keys)
     position = page_position(page, shape=shape, kinds=kinds)
-    if position is not None:
-        asked = asked.where(_after(keys, position))
-    directions = [c.desc() if down else c.asc() for c, down in keys]
-    asked = asked.add_columns(*(column for column, _ in keys)).order_by(*directions)
-    rows = connection.execute(asked.limit(size + 1)).all()
+    rows = connection.execute(plan.statement(position).limit(size + 1)).all()
     items = tuple(text(row) for row in rows[:size])
     if len(rows) <= size:
         return Page(items)
-    return Page(items, page_token(shape, list(rows[size - 1][-len(keys) :])))
+    return Page(items, page_token(shape, list(rows[size - 1][-len(plan.keys) :])))
+
+
+class _Plan:
+    """How a query is asked, so that an index gives its rows in their order.
+
+    A metric or tag it orders by is joined, and so is the first tag it asks to be equal when it
+    orders by nothing; conditions on what is joined are put on the join, and the last key is its
+    version. SQLite would otherwise gather everything that fits before it gives a page.
+    """
+
+    def __init__(self, asked: Select[Any], query: Query, searched: Searched) -> None:
+        self._asked = asked
+        self._searched = searched
+        self._joined: dict[tuple[str, str], FromClause] = {}
+        self._last = searched.last
+        self.keys = [(self._order(key), key.descending) for key in query.order]
+        conditions = _conditions(query.where)
+        if not query.order and searched is VERSIONS:
+            self._join_first_equal(conditions)
+        for one in conditions:
+            self._asked = self._asked.where(self._condition(one))
+        down = query.order[-1].descending if query.order else searched.newest_first
+        self.keys.append((self._last, down))
+
+    def statement(self, position: list[Any] | None) -> Select[Any]:
+        """Give the statement, from a position on."""
+        asked = self._asked if position is None else self._asked.where(_after(self.keys, position))
+        directions = [c.desc() if down else c.asc() for c, down in self.keys]
+        return asked.add_columns(*(column for column, _ in self.keys)).order_by(*directions)
+
+    def _order(self, key: filters.OrderKey) -> ColumnElement[Any]:
+        if key.field in self._searched.keyed:
+            if not key.key:
+                raise InvalidFilter(
+                    f"a version may have several of {key.field}: it cannot be ordered by them"
+                )
+            return self._join(key.field, key.key)
+        column = self._searched.columns[key.field]
+        if column.nullable:
+            self._asked = self._asked.where(column.is_not(None))
+        return column
+
+    def _join(self, field: str, key: str) -> ColumnElement[Any]:
+        keyed = self._searched.keyed[field]
+        assert keyed.key is not None  # noqa: S101 - asked for with a key
+        if (field, key) not in self._joined:
+            table = self._joined[field, key] = keyed.table.alias()
+            owner = table.c[keyed.owner.key]  # type: ignore[index]
+            on = and_(owner == keyed.of, table.c[keyed.key.key] == key)  # type: ignore[index]
+            self._asked = self._asked.join(table, on)
+            if keyed.of is VERSIONS.last and self._last is VERSIONS.last:
+                self._last = owner
+        return self._joined[field, key].c[keyed.value.key]  # type: ignore[index]
+
+    def _join_first_equal(self, conditions: list[filters.Expr]) -> None:
+        for one in conditions:
+            if isinstance(one, Comparison) and one.op is Op.EQ and one.field == "tags":
+                self._join(one.field, one.key)
+                return
+
+    def _condition(self, one: filters.Expr) -> ColumnElement[bool]:
+        if isinstance(one, Comparison) and (one.field, one.key) in self._joined:
+            value = self._join(one.field, one.key)
+            if one.op is Op.IS_NULL:
+                return false()
+            return true() if one.op is Op.IS_NOT_NULL else _test(value, one)
+        return _clause(one, self._searched)
+
+
+def _conditions(where: filters.Expr | None) -> list[filters.Expr]:
+    """Give what must all hold."""
+    match where:
+        case None:
+            return []
+        case And(parts):
+            return [one for part in parts for one in _conditions(part)]
+    return [where]
 
 
 def _python(column: ColumnElement[Any]) -> type:
@@ -222,36 +297,6 @@ def _fields(expr: filters.Expr | None) -> list[str]:
         case Not(part):
             return _fields(part)
     return []
-
-
-def _ordered(
-    asked: Select[Any], query: Query, searched: Searched
-) -> tuple[Select[Any], list[tuple[ColumnElement[Any], bool]]]:
-    keys: list[tuple[ColumnElement[Any], bool]] = []
-    for order in query.order:
-        if order.field in searched.keyed:
-            if not order.key:
-                raise InvalidFilter(
-                    f"a version may have several of {order.field}: it cannot be ordered by them"
-                )
-            asked, column = _joined(asked, searched.keyed[order.field], order.key)
-        else:
-            column = searched.columns[order.field]
-            if column.nullable:
-                asked = asked.where(column.is_not(None))
-        keys.append((column, order.descending))
-    last_down = query.order[-1].descending if query.order else searched.newest_first
-    return asked, [*keys, (searched.last, last_down)]
-
-
-def _joined(asked: Select[Any], keyed: Keyed, key: str) -> tuple[Select[Any], ColumnElement[Any]]:
-    table = keyed.table.alias()
-    columns = table.c
-    owner = columns[keyed.owner.key]  # type: ignore[index]
-    on = owner == keyed.of
-    if keyed.key is not None:
-        on = and_(on, columns[keyed.key.key] == key)  # type: ignore[index]
-    return asked.join(table, on), columns[keyed.value.key]  # type: ignore[index]
 
 
 def _after(keys: list[tuple[ColumnElement[Any], bool]], position: list[Any]) -> Any:

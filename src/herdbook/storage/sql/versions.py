@@ -222,7 +222,7 @@ class SqlVersions:
             self._connection,
             asked,
             query,
-            searched=search.VERSIONS,
+            searched=search.VERSIONS if model is None else search.VERSIONS_OF_MODEL,
             by=self._by,
             size=size,
             page=page,
