@@ -320,12 +320,14 @@ def test_deliveries_that_are_due_are_taken_and_settled(begun: Register) -> None:
             webhooks.settle(work, delivery, problem=problem)
         return len(due)
 
+    assert begun.read(lambda work: work.webhooks.waiting(work.now()))
     assert begun.write(attempt, problem="503") == 1
     (tried,) = begun.read(webhooks.deliveries, hook.id).items
     assert (tried.attempts, tried.problem, tried.delivered_at) == (1, "503", None)
     begun.clock.at = tried.next_at  # type: ignore[assignment]
     assert begun.write(attempt, problem="") == 1
     assert begun.write(attempt, problem="") == 0
+    assert not begun.read(lambda work: work.webhooks.waiting(work.now()))
     (done,) = begun.read(webhooks.deliveries, hook.id).items
     assert (done.attempts, done.next_at) == (2, None)
     assert done.delivered_at

@@ -209,6 +209,9 @@ class Webhooks(Protocol):
     def remove(self, id: int) -> None:
         """Remove a webhook and what is still on its way to it."""
 
+    def waiting(self, now: datetime) -> bool:
+        """Whether a delivery is due."""
+
     def due(self, now: datetime, *, limit: int) -> Sequence[tuple[Delivery, Webhook, str, Event]]:
         """Take deliveries that are due; until the work ends no other worker is given them."""
 

@@ -2,11 +2,13 @@
 
 import hashlib
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from herdbook.core.access import Action
 from herdbook.core.pages import Page
 from herdbook.core.ports import Work
 from herdbook.core.refs import VersionRef
@@ -15,6 +17,7 @@ from herdbook.errors import Invalid
 from herdbook.server import replays
 from herdbook.server.auth import Caller
 from herdbook.server.transactions import Register
+from herdbook.services import versions
 
 T = TypeVar("T")
 
@@ -52,6 +55,30 @@ async def give_texts(
 ) -> Response:
     """Run a verb that gives a page of JSON texts, and join them as they are."""
     return json_text(joined(await ask(request, verb, *args, **arguments)))
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A version as it is sent, and what its ETag is."""
+
+    text: str
+    headers: dict[str, str]
+
+
+async def give_version(request: Request, wanted: VersionRef) -> Response:
+    """Give a version with its ETag, from memory where that is sure, or 304."""
+    memory = register(request).memory()
+    held: Held | None = None if memory is None else memory.get(wanted)
+    if held is None:
+        text = await ask(request, versions.text, wanted)
+        held = Held(text, {"ETag": tag(text), "Cache-Control": "no-cache"})
+        if memory is not None:
+            memory[wanted] = held
+    else:
+        caller(request).actor.allow(Action.READ, wanted.model)
+    if is_held(request, held.headers["ETag"]):
+        return Response(status_code=304, headers=held.headers)
+    return json_text(held.text, headers=held.headers)
 
 
 async def change(

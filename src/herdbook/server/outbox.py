@@ -84,10 +84,12 @@ class Outbox:
 
     async def deliver(self) -> int:
         """Send what is due, once; give how many that were."""
-        claimed = await self._register.write(_SERVER, _claim)
-        # Cleared after the look, which sets it itself, and in the same breath: what others
-        # write from here on sets it again.
+        # Cleared before the look: what is written from here on sets it again.
         self._register.changed.clear()
+        # A look costs a read; only what is due is worth a write, and the commit that ends it.
+        if not await self._register.read(_SERVER, _anything_due):
+            return 0
+        claimed = await self._register.write(_SERVER, _claim)
         async with anyio.create_task_group() as group:
             for due in claimed:
                 group.start_soon(self._send, *due)
@@ -114,6 +116,10 @@ class Outbox:
         await self._register.write(
             _SERVER, lambda work: webhooks.settle(work, delivery, problem=problem)
         )
+
+
+def _anything_due(work: Work) -> bool:
+    return work.webhooks.waiting(work.now())
 
 
 def _claim(work: Work) -> list[Due]:

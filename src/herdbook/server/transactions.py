@@ -39,10 +39,10 @@ class Register:
         self._clock = clock
         self._turn = asyncio.Lock()
         self.changed = asyncio.Event()
-        self._memory: dict[str, Any] = {}
+        self._memory: dict[Any, Any] = {}
         self._memory_of = -1
 
-    def memory(self) -> dict[str, Any] | None:
+    def memory(self) -> dict[Any, Any] | None:
         """Give a place for what was read, emptied by every commit and when it is full.
 
         None where others may commit too, for they would not be noticed.

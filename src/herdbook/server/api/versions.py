@@ -14,7 +14,7 @@ from herdbook.core.models import FileLocation, ParentKind, Status, Training, Ver
 from herdbook.core.numbers import Bump, Number
 from herdbook.core.pages import Page
 from herdbook.errors import Invalid
-from herdbook.server.answers import ask, change, expected, give_texts, json_text, ref
+from herdbook.server.answers import change, expected, give_texts, give_version, ref
 from herdbook.server.api.models import AboutIn, Tags
 from herdbook.server.bodies import (
     PAGE,
@@ -182,7 +182,7 @@ async def of_model(
 @ROUTES.add("GET", VERSION, policy=Action.READ, gives=Version)
 async def get(request: Request, model: ModelName, version: VersionName) -> Response:
     """Give a version."""
-    return json_text(await ask(request, versions.text, ref(model, version)))
+    return await give_version(request, ref(model, version))
 
 
 @ROUTES.add("PATCH", VERSION, policy=Action.WRITE, gives=Version)

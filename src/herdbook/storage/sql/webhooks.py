@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from herdbook.core.access import Actor
 from herdbook.core.events import Event
@@ -15,6 +15,8 @@ from herdbook.core.wire import time_value
 from herdbook.errors import NotFound
 from herdbook.storage.sql.rows import micros, moment
 from herdbook.storage.sql.tables import deliveries, events, webhooks
+
+_WAITING = select(deliveries.c.id).where(deliveries.c.next_at <= bindparam("now")).limit(1)
 
 
 class SqlWebhooks:
@@ -63,6 +65,10 @@ class SqlWebhooks:
         """Remove a webhook and what is still on its way to it."""
         self._connection.execute(delete(deliveries).where(deliveries.c.webhook_id == id))
         self._connection.execute(delete(webhooks).where(webhooks.c.id == id))
+
+    def waiting(self, now: datetime) -> bool:
+        """Whether a delivery is due."""
+        return self._connection.execute(_WAITING, {"now": micros(now)}).first() is not None
 
     def due(self, now: datetime, *, limit: int) -> Sequence[tuple[Delivery, Webhook, str, Event]]:
         """Take deliveries that are due; until the work ends no other worker is given them."""
