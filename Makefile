@@ -29,7 +29,7 @@ demo: $(STAMPS)/demo $(STAMPS)/herdbook
 		HERDBOOK_HOME="$$home" $(BIN)/python examples/demo.py
 
 test: check
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: $(STAMPS)/dev $(STAMPS)/herdbook
 	$(BIN)/ruff format --check .

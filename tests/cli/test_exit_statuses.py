@@ -99,6 +99,8 @@ def test_a_reader_that_goes_away_is_no_error(example: Run) -> None:
 def test_ctrl_c_is_130() -> None:
     script = (
         "import os, signal, sys\n"
+        # A shell starts what runs in the background deaf to Ctrl-C.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from herdbook.cli import main as door\n"
         "signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGINT))\n"
         "signal.setitimer(signal.ITIMER_REAL, 0.5)\n"
@@ -153,7 +155,7 @@ def test_a_full_disk_under_the_answer_is_told(example: Run) -> None:
         capture_output=True,
         text=True,
         check=False,
-        env=os.environ,
+        env={k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"},
     )
 
     assert done.returncode == 8

@@ -32,7 +32,7 @@ CONFIG = schemathesis.Config.from_dict(
     {
         "checks": {
             "positive_data_acceptance": {
-                "expected-statuses": ["2xx", 304, 401, 403, 404, 409, 410, 415, 422, 429, 501]
+                "expected-statuses": ["2xx", 304, 401, 403, 404, 405, 409, 410, 415, 422, 429, 501]
             },
             "negative_data_rejection": {
                 "expected-statuses": [400, 401, 403, 404, 405, 409, 410, 413, 415, 422, 429, 431]

@@ -126,6 +126,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _hush(sys.stdout)
         return PIPE_CLOSED
+    except OSError as error:
+        # What was printed did not reach its end, such as a file on a full disk.
+        _hush(sys.stdout)
+        return _failed(_outside(error), session)
     return status
 
 

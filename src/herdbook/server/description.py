@@ -32,6 +32,7 @@ _MEANINGS: Final[dict[int, str]] = {
     401: "No token, or one that does not count.",
     403: "Known, but not allowed; or a page of another site.",
     404: "Nothing by that name, or nothing the caller may see.",
+    405: "Not a method of this address.",
     408: "The body did not arrive in time.",
     409: "The state of the register forbids it.",
     410: "It was deleted.",
@@ -45,7 +46,7 @@ _MEANINGS: Final[dict[int, str]] = {
     501: "It waits for a later release.",
     503: "The database cannot be used now; try again.",
 }
-_ALWAYS: Final = (400, 401, 403, 404, 410, 421, 422, 429, 431, 500, 503)
+_ALWAYS: Final = (400, 401, 403, 404, 405, 410, 421, 422, 429, 431, 500, 503)
 _WITH_BODY: Final = (408, 409, 413, 415)
 _TEXT: Final = {"schema": {"type": "string"}}
 

@@ -8,7 +8,7 @@ from herdbook.core import names
 from herdbook.core.access import Action
 from herdbook.core.deployments import Alias, Holding, Move, MoveKind
 from herdbook.core.events import Change
-from herdbook.core.models import Status, Version, check_transition
+from herdbook.core.models import Model, Status, Version, check_transition
 from herdbook.core.numbers import Number
 from herdbook.core.pages import PAGE_DEFAULT, Page
 from herdbook.core.pages import page_size as checked_size
@@ -22,10 +22,15 @@ from herdbook.errors import Conflict, Invalid, NotFound, RefusedMove, StaleEpoch
 class Place:
     """An alias as a move finds it, its model locked."""
 
-    model: str
+    entry: Model
     alias: str
     epoch: int
     present: Alias | None
+
+    @property
+    def model(self) -> str:
+        """The model's name."""
+        return self.entry.name
 
 
 SLOTS = ("blue", "green")
@@ -54,9 +59,9 @@ def promote(
         RefusedMove: the version's status does not allow it.
         Conflict: the alias already points there.
     """
-    wanted = _allowed(work, version_ref(ref), alias)
+    wanted = version_ref(ref)
+    place = _place(work, wanted.model, alias, expected_epoch)
     version = work.versions.get(wanted)
-    place = _place(work, version.model, alias, expected_epoch)
     _refuse_standstill(place, version, field="ref")
     return _move(work, place, version, kind=MoveKind.PROMOTE, reason=reason)
 
@@ -88,7 +93,6 @@ def rollback(  # noqa: PLR0913 - the three ways to say where to
     Raises:
         NotFound: the history does not reach that far back.
     """
-    _allowed(work, VersionRef(model, alias=alias), alias)
     if (steps != 1) + bool(to) + (to_time is not None) > 1:
         raise Invalid("give steps, a version or a time to roll back to, only one", field="steps")
     place = _place(work, model, alias, expected_epoch)
@@ -159,7 +163,6 @@ def switch(  # noqa: PLR0913 - two slots, an alias and the move's own facts
         reason: why, kept with the move.
         expected_epoch: refuse unless the alias is at this epoch.
     """
-    _allowed(work, VersionRef(model, alias=alias), alias)
     place = _place(work, model, alias, expected_epoch)
     live = place.present
     held = {name: work.deployments.get(model, name) for name in ([to] if to else slots)}
@@ -185,23 +188,18 @@ def remove(
     expected_epoch: int | None = None,
 ) -> Move:
     """Take an alias away; its history stays, a champion leaves production."""
-    _allowed(work, VersionRef(model, alias=alias), alias)
     place = _place(work, model, alias, expected_epoch)
     if place.present is None:
         raise _no_alias(model, alias)
     return _move(work, place, None, kind=MoveKind.REMOVE, reason=reason, back=place.epoch)
 
 
-def _allowed(work: Work, ref: VersionRef, alias: str) -> VersionRef:
+def _place(work: Work, model: str, alias: str, expected: int | None) -> Place:
     if alias == LATEST:
         raise Invalid("latest moves by itself; choose another alias", field="alias")
     names.alias_name(alias)
-    work.by.allow(Action.DEPLOY, ref.model)
-    work.models.lock(ref.model)
-    return ref
-
-
-def _place(work: Work, model: str, alias: str, expected: int | None) -> Place:
+    work.by.allow(Action.DEPLOY, names.model_name(model))
+    entry = work.models.lock(model)
     present = work.deployments.get(model, alias)
     epoch = present.epoch if present else work.deployments.epoch(model, alias)
     if expected is not None and expected != epoch:
@@ -210,7 +208,7 @@ def _place(work: Work, model: str, alias: str, expected: int | None) -> Place:
             field="expected_epoch",
             details={"epoch": epoch},
         )
-    return Place(model, alias, epoch, present)
+    return Place(entry, alias, epoch, present)
 
 
 def _refuse_standstill(place: Place, version: Version, *, field: str) -> None:
@@ -252,7 +250,7 @@ def _move(
         statuses=_statuses(version, present, place.alias),
     )
     work.deployments.move(move)
-    _repoint(work, move, version)
+    _repoint(work, place, move, version)
     work.record(
         Change(action="alias.moved", model=place.model, number=move.to_number, body=plain(move))
     )
@@ -288,7 +286,7 @@ def _check_servable(version: Version, alias: str) -> None:
     check_transition(version.ref, version.status, Status.PRODUCTION)
 
 
-def _repoint(work: Work, move: Move, target: Version | None) -> None:
+def _repoint(work: Work, place: Place, move: Move, target: Version | None) -> None:
     """Bring the versions' and the model's own account of their aliases up to date."""
     for number in {move.from_number, move.to_number} - {""}:
         version = target
@@ -306,7 +304,7 @@ def _repoint(work: Work, move: Move, target: Version | None) -> None:
                 updated_at=work.now(),
             )
         )
-    model = work.models.get(move.model)
+    model = place.entry
     aliases_now = {k: v for k, v in model.aliases.items() if k != move.alias}
     if move.to_number:
         aliases_now[move.alias] = move.to_number

@@ -52,6 +52,7 @@ _DRAWN: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The pedigree: as JSON, or as text, DOT or OpenLineage events.",
         "content": {
+            "application/json": {"schema": {"$ref": "#/components/schemas/Pedigree"}},
             "text/plain": {"schema": {"type": "string"}},
             "text/vnd.graphviz": {"schema": {"type": "string"}},
             "application/x-openlineage+json": {

@@ -12,11 +12,13 @@ from herdbook.core import wire
 from herdbook.core.access import Actor
 from herdbook.core.deployments import Alias, Holding, Move
 from herdbook.core.pages import Page, page_position, page_token
+from herdbook.core.refs import VersionRef
 from herdbook.errors import StaleEpoch
 from herdbook.storage.sql import search
 from herdbook.storage.sql.models import SqlModels
 from herdbook.storage.sql.rows import micros, moment
 from herdbook.storage.sql.tables import aliases, models, moves, versions
+from herdbook.storage.sql.versions import SqlVersions
 
 # Statements are built once, at import: building one costs more than running it.
 _HERE = (aliases.c.model_id == bindparam("own"), aliases.c.name == bindparam("alias"))
@@ -36,9 +38,6 @@ _ROW = {
 _FIRST = insert(aliases).values(model_id=bindparam("own"), name=bindparam("alias"), **_ROW)
 _SWAP = update(aliases).where(*_HERE, aliases.c.epoch == bindparam("to_epoch") - 1).values(**_ROW)
 _KEEP = insert(moves)
-_VERSION = select(versions.c.id).where(
-    versions.c.model_id == bindparam("own"), versions.c.number == bindparam("number")
-)
 _AT_EPOCH = select(moves.c.doc).where(*_MOVED, moves.c.epoch == bindparam("epoch"))
 _LAST_TO = (
     select(moves.c.doc)
@@ -51,10 +50,13 @@ _LAST_TO = (
 class SqlDeployments:
     """The aliases and the history of their moves."""
 
-    def __init__(self, connection: Connection, by: Actor, models: SqlModels) -> None:
+    def __init__(
+        self, connection: Connection, by: Actor, models: SqlModels, versions: SqlVersions
+    ) -> None:
         self._connection = connection
         self._by = by
         self._models = models
+        self._versions = versions
 
     def get(self, model: str, alias: str) -> Alias | None:
         """Give an alias, or None when it points nowhere."""
@@ -79,7 +81,7 @@ class SqlDeployments:
     def move(self, move: Move) -> None:
         """Move an alias by compare-and-set and write its history; StaleEpoch when it moved."""
         own = self._models.id(move.model)
-        target = self._id(own, move.to_number)
+        target = self._id(move.model, move.to_number)
         row = {"to": target, "at": micros(move.at), "who": move.by, "to_epoch": move.epoch}
         place = {"own": own, "alias": move.alias}
         if not self._swapped(row | place):
@@ -95,7 +97,7 @@ class SqlDeployments:
                 "model_id": own,
                 "alias": move.alias,
                 "epoch": move.epoch,
-                "from_id": self._id(own, move.from_number),
+                "from_id": self._id(move.model, move.from_number),
                 "to_id": target,
                 "at": micros(move.at),
                 "doc": wire.dumps(move),
@@ -112,11 +114,8 @@ class SqlDeployments:
             return False
         return True
 
-    def _id(self, model: int, number: str) -> int | None:
-        if not number:
-            return None
-        asked = {"own": model, "number": number}
-        return int(self._connection.execute(_VERSION, asked).scalar_one())
+    def _id(self, model: str, number: str) -> int | None:
+        return self._versions.id(VersionRef(model, number)) if number else None
 
     def moves(
         self, *, model: str | None, alias: str | None, size: int, page: str | None
@@ -151,7 +150,7 @@ class SqlDeployments:
     def last_to(self, model: str, alias: str, number: str) -> Move | None:
         """Give the newest move that brought an alias to a version."""
         own = self._models.id(model)
-        asked = {"own": own, "alias": alias, "to": self._id(own, number)}
+        asked = {"own": own, "alias": alias, "to": self._id(model, number)}
         return self._one(_LAST_TO, asked)
 
     def _one(self, asked: Select[Any], given: dict[str, Any]) -> Move | None:

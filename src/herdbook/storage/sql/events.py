@@ -19,7 +19,7 @@ from herdbook.storage.sql.webhooks import webhook_value
 BATCH = 500
 
 
-_LOCK = update(chain).values(seq=chain.c.seq).returning(chain.c.seq, chain.c.hash)
+_LOCK = select(chain.c.seq, chain.c.hash).with_for_update()
 _MOVE = update(chain)
 _TOLD = select(webhooks)
 
@@ -58,7 +58,7 @@ class SqlEvents:
         Called last in a transaction: the head of the chain is locked from here to its end,
         and always after the locks of models, so that no two works wait for each other.
         """
-        # The update locks the head on PostgreSQL; SQLite has one writer at a time anyway.
+        # FOR UPDATE on PostgreSQL; SQLite has one writer at a time anyway.
         held = self._connection.execute(_LOCK).one()
         head = Checkpoint(held.seq, held.hash)
         rows = []

@@ -60,6 +60,7 @@ class SqlVersions:
         self._models = models
         # Rows this work has met, by model and ordinal; the lock of the model keeps them true.
         self._met: dict[tuple[str, int], Met] = {}
+        self._ids: dict[tuple[str, str], int] = {}
 
     def get(self, ref: VersionRef) -> Version:
         """Give a version by number (by value), alias or `latest`; NotFound or Gone."""
@@ -68,6 +69,7 @@ class SqlVersions:
         self._met[found.model, found.ordinal] = Met(
             row.id, found.digest, found.tags, sealed=found.sealed
         )
+        self._ids[found.model, found.number] = row.id
         return found
 
     def text(self, ref: VersionRef) -> str:
@@ -97,7 +99,10 @@ class SqlVersions:
 
     def id(self, ref: VersionRef) -> int:
         """Give the row's id of a version that is or was there."""
-        return int(self._connection.execute(*_lookup(ref)).one().id)
+        key = ref.model, ref.number
+        if key not in self._ids:
+            self._ids[key] = int(self._connection.execute(*_lookup(ref)).one().id)
+        return self._ids[key]
 
     def id_of(self, version: Version) -> int:
         """Give the row's id of a version, from memory when this work has met it."""

@@ -37,7 +37,7 @@ class SqlWork:
         self.connection = connection
         self.models = SqlModels(connection, by)
         self.versions = SqlVersions(connection, by, self.models)
-        self.deployments = SqlDeployments(connection, by, self.models)
+        self.deployments = SqlDeployments(connection, by, self.models, self.versions)
         self.lineage = SqlLineage(connection, by, self.versions)
         self.evaluations = SqlEvaluations(connection, self.versions)
         self.events = SqlEvents(connection, by)
