@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from herdbook.core.models import Model, Status, Version
     from herdbook.errors import HerdbookError
     from herdbook.front.book import Herdbook
+    from herdbook.services.webhooks import verify as verify_webhook
 
 __version__ = "0.1.0"
 
@@ -33,7 +34,10 @@ _HOMES = {
     "Version": "herdbook.core.models",
     "connect": "herdbook.bootstrap",
     "connect_async": "herdbook.client.aio",
+    "verify_webhook": "herdbook.services.webhooks",
 }
+
+_OTHER_NAMES = {"verify_webhook": "verify"}
 
 __all__ = [
     "AsyncHerdbook",
@@ -45,12 +49,13 @@ __all__ = [
     "Version",
     "connect",
     "connect_async",
+    "verify_webhook",
 ]
 
 
 def __getattr__(name: str) -> object:
     if name in _HOMES:
-        return getattr(importlib.import_module(_HOMES[name]), name)
+        return getattr(importlib.import_module(_HOMES[name]), _OTHER_NAMES.get(name, name))
     raise AttributeError(f"herdbook has no {name!r}")
 
 

@@ -34,6 +34,7 @@ class LocalDoor:
         self.database = database
         self._by = by
         self._clock = clock
+        self._closed = False
 
     @property
     def address(self) -> str:
@@ -42,11 +43,16 @@ class LocalDoor:
 
     def reading(self) -> AbstractContextManager[SqlWork]:
         """Open a unit of work that reads."""
-        return reading(self.database, self._by, clock=self._clock)
+        return reading(self._open(), self._by, clock=self._clock)
 
     def writing(self) -> AbstractContextManager[SqlWork]:
         """Open a unit of work that writes."""
-        return writing(self.database, self._by, clock=self._clock)
+        return writing(self._open(), self._by, clock=self._clock)
+
+    def _open(self) -> Database:
+        if self._closed:
+            raise Invalid("this register was closed; connect again")
+        return self.database
 
     def call(self, kind: type[T], verb: str, /, **arguments: Any) -> T:
         """Run a verb that gives one value."""
@@ -84,6 +90,7 @@ class LocalDoor:
 
     def close(self) -> None:
         """Give up connections."""
+        self._closed = True
         self.database.close()
 
 

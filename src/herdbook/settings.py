@@ -4,9 +4,10 @@ A setting `name` comes from, in this order: an argument, the environment variabl
 `HERDBOOK_NAME`, the nearest `herdbook.toml` in this folder or above, its default.
 """
 
+import difflib
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Self
@@ -77,7 +78,10 @@ class Settings:
         project = _project(folder or Path.cwd())
         known = {f.name: f for f in fields(cls)}
         for name in project.keys() - known.keys():
-            raise Invalid(f"{PROJECT_FILE}: {name} is not a setting; {', '.join(known)} are")
+            raise Invalid(f"{PROJECT_FILE}: {name} is not a setting{_near(name, known)}")
+        _refuse_slips(environ, known)
+        if given.get("url") == "":
+            raise Invalid("the address of the register is empty; leave it out for the default")
         found = dict(project)
         for name in known:
             text = environ.get(f"HERDBOOK_{name.upper()}")
@@ -111,6 +115,8 @@ def _read(name: str, value: object) -> object:
         if word not in _TRUE | _FALSE:
             raise Invalid(f"HERDBOOK_{name.upper()} is {value!r}; write 1 or 0", field=name)
         return word in _TRUE
+    if name == "log_format" and str(value) not in {"", "json", "text"}:
+        raise Invalid(f"log_format is {value!r}; write json or text", field=name)
     if name not in _KINDS:
         return str(value)
     try:
@@ -127,10 +133,37 @@ def _project(folder: Path) -> dict[str, Any]:
         file = place / PROJECT_FILE
         if file.is_file():
             try:
-                return tomllib.loads(file.read_text())
+                return _placed(tomllib.loads(file.read_text()), place)
             except (tomllib.TOMLDecodeError, OSError, UnicodeDecodeError) as error:
                 raise Invalid(f"{file} cannot be read: {error}") from None
     return {}
+
+
+def _placed(found: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Take the relative paths of a project file from its own folder, wherever one stands."""
+    if "home" in found:
+        found["home"] = str(folder / Path(str(found["home"])).expanduser())
+    path = str(found.get("url", "")).removeprefix("sqlite:///")
+    if path != found.get("url", "") and not path.startswith(("/", ":")):
+        found["url"] = f"sqlite:///{folder / path}"
+    return found
+
+
+def _near(name: str, known: Iterable[str]) -> str:
+    turned = [one for one in known if sorted(one) == sorted(name.lower())]
+    near = turned or difflib.get_close_matches(name.lower(), list(known), n=1, cutoff=0.75)
+    return f"; did you mean {near[0]}?" if near else f"; {', '.join(known)} are"
+
+
+def _refuse_slips(environ: Mapping[str, str], known: Iterable[str]) -> None:
+    """Refuse a variable that is one slip away from a setting's: it would be ignored in silence."""
+    for variable in environ:
+        name = variable.removeprefix("HERDBOOK_").lower()
+        if name == variable.lower() or name in known:
+            continue
+        hint = _near(name, known)
+        if "did you mean" in hint:
+            raise Invalid(f"{variable} is not a setting{hint}", field=variable)
 
 
 def _default_home() -> Path:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+import herdbook
 from herdbook.errors import Invalid
 from herdbook.settings import Settings
 
@@ -64,3 +65,33 @@ def test_every_setting_is_documented() -> None:
 
     for name in Settings.__dataclass_fields__:
         assert f"| `{name}` | `HERDBOOK_{name.upper()}` |" in page
+
+
+def test_paths_of_a_project_file_are_its_own(tmp_path: Path) -> None:
+    (tmp_path / "herdbook.toml").write_text('url = "sqlite:///herd.db"\nhome = "house"\n')
+    inner = tmp_path / "a"
+    inner.mkdir()
+
+    settings = Settings.load(environ={}, folder=inner)
+
+    assert settings.url == f"sqlite:///{tmp_path}/herd.db"
+    assert settings.home == tmp_path / "house"
+
+
+def test_a_variable_that_is_nearly_a_setting_is_refused(tmp_path: Path) -> None:
+    for slip in ("HERDBOOK_ULR", "HERDBOOK_TOKENS"):
+        with pytest.raises(Invalid, match="did you mean"):
+            Settings.load(environ={slip: "x"}, folder=tmp_path)
+
+
+def test_an_empty_address_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Invalid, match="is empty"):
+        Settings.load(environ={}, folder=tmp_path, url="")
+
+
+def test_a_closed_register_says_so(tmp_path: Path) -> None:
+    book = herdbook.connect(f"sqlite:///{tmp_path}/herdbook.db")
+    book.close()
+
+    with pytest.raises(Invalid, match="was closed"):
+        book.models.list()

@@ -10,7 +10,7 @@ import httpx2
 from herdbook.client import answers, routes
 from herdbook.core.models import Version
 from herdbook.core.pages import Page
-from herdbook.errors import Unavailable, Unreachable
+from herdbook.errors import Invalid, Unavailable, Unreachable
 
 T = TypeVar("T")
 
@@ -38,6 +38,8 @@ class RemoteDoor:
         return self._address
 
     def _http(self) -> httpx2.Client:
+        if self._client.is_closed:
+            raise Invalid("this register was closed; connect again")
         if self._process != os.getpid():
             # Connections made before a fork belong to the other process.
             self._client, self._process = httpx2.Client(**self._options), os.getpid()

@@ -2,6 +2,7 @@
 
 import ipaddress
 import socket
+import ssl
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, cast
@@ -67,8 +68,8 @@ def start(  # noqa: PLR0913 - what a server is started with
         )
         try:
             prepare(database)
-            if outside:
-                _check_admin(database, host)
+            if auth or outside:
+                _check_admin(database, host, outside=outside)
             app = create_app(database, auth=auth or outside, settings=settings)
             config = _config(app, tls_cert=tls_cert, tls_key=tls_key, proxies=proxies)
             _Server(config, shown, ready).run(sockets=[listening])
@@ -137,6 +138,8 @@ def _check_way(
 ) -> None:
     if (tls_cert is None) != (tls_key is None):
         raise Invalid("give --tls-cert and --tls-key together", field="tls_cert")
+    if tls_cert is not None and tls_key is not None:
+        _check_certificate(tls_cert, tls_key)
     for proxy in proxies:
         _check_network(proxy)
     if outside and tls_cert is None and not proxies:
@@ -146,6 +149,16 @@ def _check_way(
             "--trusted-proxy ADDRESS",
             field="host",
         )
+
+
+def _check_certificate(tls_cert: Path, tls_key: Path) -> None:
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(tls_cert, tls_key)
+    except (ssl.SSLError, OSError) as error:
+        raise Invalid(
+            f"{tls_cert} and {tls_key} are not a certificate and its key in PEM form: {error}",
+            field="tls_cert",
+        ) from None
 
 
 def _check_network(text: str) -> None:
@@ -168,13 +181,14 @@ def _check_register(settings: Settings) -> None:
         settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
 
 
-def _check_admin(database: Database, host: str) -> None:
+def _check_admin(database: Database, host: str, *, outside: bool) -> None:
     with reading(database, everything("server")) as work:
         if access.has_admin(cast(Work, work)):
             return
+    why = f"{host} can be reached from other machines" if outside else "tokens are asked for"
     raise Invalid(
-        f"{host} can be reached from other machines, and no token is admin yet: make one first, "
-        "on this machine, with `herdbook tokens create NAME --role admin`",
+        f"{why}, and no token is admin yet: make one first, on this machine, with "
+        "`herdbook tokens create NAME --role admin`",
         field="host",
     )
 

@@ -5,6 +5,7 @@ import hmac
 import secrets
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime, timedelta
 
 from herdbook.core import names
 from herdbook.core.access import Action, Grant, Role
@@ -16,6 +17,8 @@ from herdbook.core.webhooks import Delivery, NewWebhook, Webhook, back_off, webh
 from herdbook.core.wire import canonical
 
 SIGNATURE_HEADER = "Herdbook-Signature"
+TOLERANCE = timedelta(minutes=5)
+STAMP_LIMIT = 12
 
 
 def create(work: Work, url: str, *, actions: Sequence[str] = (), model: str = "*") -> NewWebhook:
@@ -82,6 +85,28 @@ def signature(secret: str, *, timestamp: int, body: bytes) -> str:
     """Sign a delivery: `t=<seconds>,v1=<hex HMAC-SHA-256 of "t.body">`."""
     digest = hmac.new(secret.encode(), f"{timestamp}.".encode() + body, hashlib.sha256)
     return f"t={timestamp},v1={digest.hexdigest()}"
+
+
+def verify(
+    secret: str, *, header: str, body: bytes, now: datetime, tolerance: timedelta = TOLERANCE
+) -> bool:
+    """Whether a delivery was signed with a secret, not too long ago.
+
+    Args:
+        secret: the webhook's, as it was shown.
+        header: the delivery's `Herdbook-Signature`.
+        body: its body, as it came.
+        now: the time, aware.
+        tolerance: how old, or how far ahead, the signature may be.
+    """
+    stamp, _, _ = header.removeprefix("t=").partition(",")
+    if not (stamp.isascii() and stamp.isdecimal() and len(stamp) <= STAMP_LIMIT):
+        return False
+    if abs(now.timestamp() - int(stamp)) > tolerance.total_seconds():
+        return False
+    return hmac.compare_digest(
+        header.encode(), signature(secret, timestamp=int(stamp), body=body).encode()
+    )
 
 
 def settle(work: Work, delivery: Delivery, *, problem: str) -> None:

@@ -31,8 +31,12 @@ class AsyncModels:
         Args:
             model: the model's name.
             number: such as `v1` or `1.2.0`; left out, the next in the model's own style.
-            facts: what it is and what is known about it. Inside a git repository its commit
-                is added unless `git_commit` is given.
+            facts: what it is (`framework, base_model, samples, epochs, batch_size,
+                learning_rate, duration_hours, cost_usd, hardware, files, parent, parent_kind,
+                training_data, dependencies, metadata, git_commit, git_dirty`) and what is
+                known about it (`status, bump, description, notes, tags, metrics,
+                metrics_source, metrics_dataset, model_type, owner`). Inside a git repository
+                its commit is added unless `git_commit` is given.
 
         Raises:
             AlreadyExists: the number is taken.
