@@ -1,5 +1,6 @@
 """Errors as `application/problem+json` (RFC 9457); the only place that maps codes to HTTP."""
 
+import re
 from typing import Any, Final
 
 from fastapi import FastAPI
@@ -165,25 +166,37 @@ async def protocol(request: Request, error: Exception) -> Response:
     )
 
 
+# What pydantic puts into a place beside names of fields: the member of a union it tried.
+_MEMBERS: Final = re.compile(r"int|float|str|bool|none|constrained-.*|function-.*|.*\[.*")
+SHOWN_LIMIT: Final = 20
+
+
 async def _validation(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - it is registered for these
-    found = [_problem(each) for each in error.errors()]
-    first = found[0]
-    unknown = any(each["type"] == "extra_forbidden" for each in error.errors()[:1])
+    told: dict[str, list[str]] = {}
+    for each in error.errors():
+        told.setdefault(_place(each), []).append(_said(each))
+    problems = [{"field": field, "problem": " or ".join(said)} for field, said in told.items()]
+    unknown = all(each["type"] == "extra_forbidden" for each in error.errors())
     code = errors.UnknownField.code if unknown else errors.Invalid.code
+    shown = problems[:SHOWN_LIMIT]
     return rendered(
         STATUS[code],
         code,
-        f"{first['field'] or 'the body'}: {first['problem']}",
-        field=first["field"],
-        details={"problems": found[:20]},
+        "; ".join(f"{one['field'] or 'the body'}: {one['problem']}" for one in shown),
+        field=shown[0]["field"],
+        details={"problems": shown},
         request_id=request_id(request),
     )
 
 
-def _problem(found: dict[str, Any]) -> dict[str, str]:
-    # Without the first word, which says only where a field travels, and without its value.
-    place = ".".join(str(part)[:100] for part in found["loc"][1:])
+def _place(found: dict[str, Any]) -> str:
+    # Without the first word, which says only where a field travels.
+    words = [str(part)[:100] for part in found["loc"][1:]]
+    return ".".join(word for word in words if not _MEMBERS.fullmatch(word))
+
+
+def _said(found: dict[str, Any]) -> str:
     if found["type"] == "extra_forbidden":
-        return {"field": place, "problem": "is not a field of this request"}
-    return {"field": place, "problem": str(found["msg"])[:300]}
+        return "is not a field of this request"
+    return str(found["msg"]).removeprefix("Input ").removeprefix("Value error, ")[:300]
