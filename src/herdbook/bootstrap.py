@@ -130,7 +130,9 @@ def open_door(settings: Settings) -> Door:
     try:
         database = Database(address, busy_timeout_ms=settings.busy_timeout_ms)
     except Owned as owned:
-        # A server owns the file; the same verbs go through it.
+        # A server owns the file; the same verbs go through it, once it has said where it is.
+        if not owned.details.get("url"):
+            raise
         return _remote(str(owned.details["url"]), settings)
     prepare(database)
     return LocalDoor(database, everything(actor_name(settings)))

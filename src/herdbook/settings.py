@@ -88,6 +88,7 @@ class Settings:
             if text:
                 found[name] = text
         found |= {k: v for k, v in given.items() if v is not None}
+        _keep_token(found, project)
         values: dict[str, Any] = {name: _read(name, found[name]) for name in found}
         return cls(**{"home": _default_home(), **values})
 
@@ -126,6 +127,18 @@ def _read(name: str, value: object) -> object:
     if number < 0 or (number == 0 and name != "max_staleness_seconds"):
         raise Invalid(f"{name} is {number}; it must be above 0", field=name)
     return number
+
+
+def _keep_token(found: Mapping[str, Any], project: Mapping[str, Any]) -> None:
+    # A folder one was given must not choose who is sent the token of this user.
+    url = str(found.get("url", ""))
+    chosen = url.startswith("http") and found.get("url") is project.get("url")
+    if chosen and found.get("token") and found["token"] is not project.get("token"):
+        raise Invalid(
+            f"{PROJECT_FILE} leads to {url}, and the token comes from elsewhere: to send it "
+            f"there, set HERDBOOK_URL={url} too",
+            field="url",
+        )
 
 
 def _project(folder: Path) -> dict[str, Any]:

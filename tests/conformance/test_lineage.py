@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import insert, select
 
-from herdbook.core.lineage import tree
+from herdbook.core.lineage import Relative, tree
 from herdbook.core.models import ParentKind, Status
+from herdbook.core.numbers import Number
 from herdbook.errors import Cycle, Invalid, NotFound
 from herdbook.services import lineage, models, versions
 from herdbook.services.versions import Draft
@@ -200,7 +201,7 @@ def chain(register: Register, length: int) -> None:
                 "id": first + n,
                 "ordinal": n,
                 "number": f"v{n}",
-                "number_key": f"{n:09}",
+                "number_key": Number(f"v{n}").key,
                 "about": kept["about"].replace('"v2"', f'"v{n}"'),
             }
             for n in range(3, length + 1)
@@ -218,10 +219,45 @@ def chain(register: Register, length: int) -> None:
         connection.execute(insert(parents_table), steps)
 
 
+def whole(register: Register, verb: Any, ref: str) -> list[Relative]:
+    """Every page of a walk, one after the other."""
+    found: list[Relative] = []
+    token: str | None = None
+    while True:
+        page = register.read(verb, ref, page=token)
+        found += page.items
+        token = page.next
+        if token is None:
+            return found
+
+
+def test_pages_of_a_walk_are_the_nearest_first_and_miss_none(register: Register) -> None:
+    chain(register, 30)
+
+    first = register.read(lineage.ancestors, "majora:v30", page_size=7)
+    second = register.read(lineage.ancestors, "majora:v30", page_size=7, page=first.next)
+
+    assert [r.distance for r in (*first.items, *second.items)] == list(range(1, 15))
+    assert [r.distance for r in whole(register, lineage.ancestors, "majora:v30")] == list(
+        range(1, 30)
+    )
+    with pytest.raises(Invalid, match="page"):
+        register.read(lineage.descendants, "majora:v30", page=first.next)
+
+
+def test_many_paths_to_the_same_versions_are_not_walked_one_by_one(register: Register) -> None:
+    for n in range(1, 61):
+        register.add("majora", parents=tuple(f"majora:v{m}" for m in range(1, n)))
+
+    found = register.read(lineage.ancestors, "majora:v60").items
+
+    assert {(r.number, r.distance) for r in found} == {(f"v{n}", 1) for n in range(1, 60)}
+
+
 def test_a_chain_of_twenty_thousand_is_walked_and_drawn(register: Register) -> None:
     chain(register, LONG)
 
-    below = register.read(lineage.descendants, "majora:v1").items
+    below = whole(register, lineage.descendants, "majora:v1")
     drawn = tree(register.read(lineage.pedigree, "majora"), title="majora version tree:")
 
     assert [(r.number, r.distance) for r in below] == [(f"v{n}", n - 1) for n in range(2, LONG + 1)]

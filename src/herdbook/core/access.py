@@ -162,10 +162,11 @@ def grants(given: Iterable[str]) -> tuple[Grant, ...]:
     """
     found = []
     for text in given:
-        role, _, pattern = text.partition(":")
+        role, colon, pattern = text.partition(":")
         if role not in set(Role):
             raise Invalid(f"{role!r} is not a role: {', '.join(Role)}", field="role")
-        found.append(Grant(Role(role), pattern or "*"))
+        # "role:" is a pattern that was lost (an unset variable), not a wish for all of them.
+        found.append(Grant(Role(role), pattern if colon else "*"))
     if not found:
         raise Invalid(f"a token needs a role: {', '.join(Role)}", field="role")
     return tuple(found)

@@ -2,7 +2,7 @@
 
 from herdbook.core.lineage import DEPTH_LIMIT, DataLineage, Dataset, Pedigree, Relative
 from herdbook.core.lineage import tree as drawn
-from herdbook.core.pages import PAGE_DEFAULT, Page
+from herdbook.core.pages import PAGE_DEFAULT, PAGE_LIMIT, Page
 from herdbook.front.door import Door
 
 
@@ -12,13 +12,31 @@ class Lineage:
     def __init__(self, door: Door) -> None:
         self._door = door
 
-    def ancestors(self, ref: str, *, depth: int = DEPTH_LIMIT) -> Page[Relative]:
-        """Give every version this one came from, nearest first."""
-        return self._door.page(Relative, "lineage.ancestors", ref=ref, depth=depth)
+    def ancestors(
+        self,
+        ref: str,
+        *,
+        depth: int = DEPTH_LIMIT,
+        page_size: int = PAGE_LIMIT,
+        page: str | None = None,
+    ) -> Page[Relative]:
+        """Give the versions this one came from, nearest first."""
+        return self._door.page(
+            Relative, "lineage.ancestors", ref=ref, depth=depth, page_size=page_size, page=page
+        )
 
-    def descendants(self, ref: str, *, depth: int = DEPTH_LIMIT) -> Page[Relative]:
-        """Give every version that came from this one, nearest first."""
-        return self._door.page(Relative, "lineage.descendants", ref=ref, depth=depth)
+    def descendants(
+        self,
+        ref: str,
+        *,
+        depth: int = DEPTH_LIMIT,
+        page_size: int = PAGE_LIMIT,
+        page: str | None = None,
+    ) -> Page[Relative]:
+        """Give the versions that came from this one, nearest first."""
+        return self._door.page(
+            Relative, "lineage.descendants", ref=ref, depth=depth, page_size=page_size, page=page
+        )
 
     def pedigree(self, model: str) -> Pedigree:
         """Give all versions of a model, their direct relatives and the steps between."""

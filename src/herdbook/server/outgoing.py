@@ -22,6 +22,8 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Lookup = Callable[[str, int], Awaitable[list[str]]]
 
 _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
+_PUBLIC: Final = ipaddress.ip_network("2000::/3")
+_EXAMPLES: Final = ipaddress.ip_network("3fff::/20")
 
 
 class Blocked(Exception):
@@ -41,6 +43,9 @@ def is_blocked(address: Address) -> bool:
             inner = ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
         if inner is not None:
             return is_blocked(inner)
+        # Only this part of IPv6 is given out; what Python 3.11 calls global is more.
+        if address not in _PUBLIC or address in _EXAMPLES:
+            return True
     return address.is_multicast or not address.is_global
 
 

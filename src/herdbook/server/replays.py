@@ -98,7 +98,8 @@ def digest(request: Request, body: bytes) -> str:
     query = request.scope.get("query_string", b"")
     path = request.scope["path"].encode(errors="replace")
     found = hashlib.sha256()
-    for part in (request.method.encode(), path, query, body):
+    wanted = request.headers.get("if-match", "").encode(errors="replace")
+    for part in (request.method.encode(), path, query, wanted, body):
         found.update(len(part).to_bytes(8, "big") + part)
     return found.hexdigest()
 

@@ -109,7 +109,11 @@ def check_query(request: Request, *, known: Any, several: Any) -> None:
         Invalid: an argument is given twice.
     """
     seen = set()
-    for name, _ in request.query_params.multi_items():
+    if "\x00" in request.scope["path"]:
+        raise Invalid("the address holds a NUL; remove it", field="path")
+    for name, value in request.query_params.multi_items():
+        if "\x00" in value:
+            raise Invalid(f"{name[:100]} holds a NUL; remove it", field=name[:100])
         if name not in known:
             there = ", ".join(known) or "none"
             raise UnknownField(

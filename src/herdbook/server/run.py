@@ -1,5 +1,6 @@
 """Start a server, or say why not."""
 
+import asyncio
 import ipaddress
 import socket
 import ssl
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from herdbook.bootstrap import prepare
 from herdbook.core.access import everything
@@ -15,6 +17,7 @@ from herdbook.core.ports import Work
 from herdbook.errors import Invalid
 from herdbook.server import log
 from herdbook.server.app import create_app
+from herdbook.server.limits import HEADER_LIMIT_BYTES
 from herdbook.services import access
 from herdbook.settings import Settings
 from herdbook.storage.sql.engine import Database
@@ -23,6 +26,8 @@ from herdbook.storage.sql.work import reading
 HOST: Final = "127.0.0.1"
 PORT: Final = 8477
 STOP_SECONDS: Final = 10
+HEAD_LIMIT_BYTES: Final = 4 * HEADER_LIMIT_BYTES
+HEAD_SECONDS: Final = 30.0
 
 Ready = Callable[[str], None]
 
@@ -91,6 +96,41 @@ class _Server(uvicorn.Server):
             self._ready(self._address)
 
 
+class _Bounded(HttpToolsProtocol):
+    """Ends a connection whose request line and headers are too long or too slow to arrive."""
+
+    _patience: asyncio.TimerHandle
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._patience.cancel()
+        super().connection_lost(exc)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._await_head()
+
+    def on_headers_complete(self) -> None:
+        self._patience.cancel()
+        self._in_head = False
+        super().on_headers_complete()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._head_bytes += len(data) if self._in_head else 0
+        if self._head_bytes > HEAD_LIMIT_BYTES:
+            self.transport.abort()
+
+    def _await_head(self) -> None:
+        if hasattr(self, "_patience"):
+            self._patience.cancel()
+        self._head_bytes, self._in_head = 0, True
+        self._patience = self.loop.call_later(HEAD_SECONDS, self.transport.abort)
+
+
 def _config(
     app: Any, *, tls_cert: Path | None, tls_key: Path | None, proxies: Sequence[str]
 ) -> uvicorn.Config:
@@ -98,7 +138,7 @@ def _config(
         app,
         workers=1,
         loop="uvloop",
-        http="httptools",
+        http=_Bounded,
         ws="none",
         lifespan="on",
         log_config=None,

@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from herdbook.core import names
 from herdbook.core.access import Action
 from herdbook.core.lineage import DEPTH_LIMIT, DataLineage, Dataset, Pedigree, Relative
-from herdbook.core.pages import PAGE_DEFAULT, Page
+from herdbook.core.models import Version
+from herdbook.core.pages import PAGE_DEFAULT, PAGE_LIMIT, Page, page_position, page_token
 from herdbook.core.pages import page_size as checked_size
 from herdbook.core.ports import Work
 from herdbook.core.refs import VersionRef
@@ -13,16 +14,39 @@ from herdbook.errors import Invalid
 from herdbook.services import versions
 
 
-def ancestors(work: Work, ref: str | VersionRef, *, depth: int = DEPTH_LIMIT) -> Page[Relative]:
-    """Give every version this one came from, nearest first."""
-    found = versions.get(work, ref)
-    return Page(items=_visible(work, work.lineage.ancestors(found, depth=_depth(depth))))
+def ancestors(
+    work: Work,
+    ref: str | VersionRef,
+    *,
+    depth: int = DEPTH_LIMIT,
+    page_size: int = PAGE_LIMIT,
+    page: str | None = None,
+) -> Page[Relative]:
+    """Give the versions this one came from, nearest first."""
+    return _page(work, versions.get(work, ref), _depth(depth), page_size, page, down=False)
 
 
-def descendants(work: Work, ref: str | VersionRef, *, depth: int = DEPTH_LIMIT) -> Page[Relative]:
-    """Give every version that came from this one, nearest first."""
-    found = versions.get(work, ref)
-    return Page(items=_visible(work, work.lineage.descendants(found, depth=_depth(depth))))
+def descendants(
+    work: Work,
+    ref: str | VersionRef,
+    *,
+    depth: int = DEPTH_LIMIT,
+    page_size: int = PAGE_LIMIT,
+    page: str | None = None,
+) -> Page[Relative]:
+    """Give the versions that came from this one, nearest first."""
+    return _page(work, versions.get(work, ref), _depth(depth), page_size, page, down=True)
+
+
+def _page(
+    work: Work, version: Version, depth: int, size: int, page: str | None, *, down: bool
+) -> Page[Relative]:
+    shape = f"{'descendants' if down else 'ancestors'} {version.ref} {depth}"
+    position = page_position(page, shape=shape, kinds=(int,))
+    skip, size = int(str(position[0])) if position else 0, checked_size(size)
+    found = work.lineage.nearest(version, down=down, depth=depth, skip=skip, size=size + 1)
+    items = _visible(work, found[:size])
+    return Page(items, page_token(shape, [skip + size]) if len(found) > size else None)
 
 
 def _visible(work: Work, relatives: Iterable[Relative]) -> tuple[Relative, ...]:
@@ -49,8 +73,8 @@ def around(work: Work, ref: str | VersionRef, *, depth: int = DEPTH_LIMIT) -> Pe
     """Give a version with its ancestors and descendants and the steps between them."""
     found = versions.get(work, ref)
     relatives = [
-        *ancestors(work, ref, depth=depth).items,
-        *descendants(work, ref, depth=depth).items,
+        *_visible(work, work.lineage.ancestors(found, depth=_depth(depth))),
+        *_visible(work, work.lineage.descendants(found, depth=depth)),
     ]
     return work.lineage.among(
         [(found.model, found.number), *((r.model, r.number) for r in relatives)]
@@ -61,7 +85,7 @@ def data(work: Work, ref: str | VersionRef) -> DataLineage:
     """Give every data set a version learned from, itself or through its ancestors."""
     found = versions.get(work, ref)
     sources = {found.ref: found.facts.datasets} if found.facts.datasets else {}
-    relatives = ancestors(work, ref).items
+    relatives = _visible(work, work.lineage.ancestors(found, depth=DEPTH_LIMIT))
     nodes = work.lineage.among([(r.model, r.number) for r in relatives]).nodes
     own = {node.ref: node.datasets for node in nodes}
     sources |= {r.ref: own[r.ref] for r in relatives if own.get(r.ref)}

@@ -3,7 +3,7 @@
 from herdbook.client.async_door import AsyncDoor
 from herdbook.core.lineage import DEPTH_LIMIT, DataLineage, Dataset, Pedigree, Relative
 from herdbook.core.lineage import tree as drawn
-from herdbook.core.pages import PAGE_DEFAULT, Page
+from herdbook.core.pages import PAGE_DEFAULT, PAGE_LIMIT, Page
 
 
 class AsyncLineage:
@@ -12,13 +12,31 @@ class AsyncLineage:
     def __init__(self, door: AsyncDoor) -> None:
         self._door = door
 
-    async def ancestors(self, ref: str, *, depth: int = DEPTH_LIMIT) -> Page[Relative]:
-        """Give every version this one came from, nearest first."""
-        return await self._door.page(Relative, "lineage.ancestors", ref=ref, depth=depth)
+    async def ancestors(
+        self,
+        ref: str,
+        *,
+        depth: int = DEPTH_LIMIT,
+        page_size: int = PAGE_LIMIT,
+        page: str | None = None,
+    ) -> Page[Relative]:
+        """Give the versions this one came from, nearest first."""
+        return await self._door.page(
+            Relative, "lineage.ancestors", ref=ref, depth=depth, page_size=page_size, page=page
+        )
 
-    async def descendants(self, ref: str, *, depth: int = DEPTH_LIMIT) -> Page[Relative]:
-        """Give every version that came from this one, nearest first."""
-        return await self._door.page(Relative, "lineage.descendants", ref=ref, depth=depth)
+    async def descendants(
+        self,
+        ref: str,
+        *,
+        depth: int = DEPTH_LIMIT,
+        page_size: int = PAGE_LIMIT,
+        page: str | None = None,
+    ) -> Page[Relative]:
+        """Give the versions that came from this one, nearest first."""
+        return await self._door.page(
+            Relative, "lineage.descendants", ref=ref, depth=depth, page_size=page_size, page=page
+        )
 
     async def pedigree(self, model: str) -> Pedigree:
         """Give all versions of a model, their direct relatives and the steps between."""

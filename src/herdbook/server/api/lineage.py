@@ -17,7 +17,7 @@ from herdbook.core.lineage import (
     Relative,
     tree,
 )
-from herdbook.core.pages import Page
+from herdbook.core.pages import PAGE_LIMIT, Page
 from herdbook.core.wire import dumps
 from herdbook.protocols.dot import dot
 from herdbook.protocols.openlineage import events
@@ -78,18 +78,42 @@ def _written(found: Pedigree, form: Form, *, title: str) -> Response:
 
 @ROUTES.add("GET", VERSION + "/ancestors", policy=Action.READ, gives=Page[Relative])
 async def ancestors(
-    request: Request, model: ModelName, version: VersionName, depth: Depth = DEPTH_LIMIT
+    request: Request,
+    model: ModelName,
+    version: VersionName,
+    depth: Depth = DEPTH_LIMIT,
+    page_size: PageSize = PAGE_LIMIT,
+    page: PageToken = None,
 ) -> Response:
-    """Give every version this one came from, nearest first."""
-    return await give(request, lineage.ancestors, ref(model, version), depth=depth)
+    """Give the versions this one came from, nearest first."""
+    return await give(
+        request,
+        lineage.ancestors,
+        ref(model, version),
+        depth=depth,
+        page_size=page_size,
+        page=page,
+    )
 
 
 @ROUTES.add("GET", VERSION + "/descendants", policy=Action.READ, gives=Page[Relative])
 async def descendants(
-    request: Request, model: ModelName, version: VersionName, depth: Depth = DEPTH_LIMIT
+    request: Request,
+    model: ModelName,
+    version: VersionName,
+    depth: Depth = DEPTH_LIMIT,
+    page_size: PageSize = PAGE_LIMIT,
+    page: PageToken = None,
 ) -> Response:
-    """Give every version that came from this one, nearest first."""
-    return await give(request, lineage.descendants, ref(model, version), depth=depth)
+    """Give the versions that came from this one, nearest first."""
+    return await give(
+        request,
+        lineage.descendants,
+        ref(model, version),
+        depth=depth,
+        page_size=page_size,
+        page=page,
+    )
 
 
 @ROUTES.add("GET", VERSION + "/lineage", policy=Action.READ, gives=Pedigree, responses=_DRAWN)
