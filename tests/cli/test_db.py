@@ -33,6 +33,27 @@ def test_a_restore_never_overwrites_a_register(example: Run, tmp_path: Path) -> 
     assert "holds a register" in answer.err
 
 
+@pytest.mark.parametrize("kind", ["kept.db", "kept.jsonl"])
+def test_a_damaged_register_is_set_aside_for_a_backup(
+    example: Run, home: Path, tmp_path: Path, kind: str
+) -> None:
+    kept, register = tmp_path / kind, home / "herdbook.db"
+    example(*(["db", "backup"] if kind == "kept.db" else ["export", "-o"]), str(kept))
+    damaged = register.read_bytes()[:1000] + b"damage" * 4_000
+    register.write_bytes(damaged)
+
+    unreadable = example("list")
+    refused = example("db", "restore", str(kept))
+    answer = example("db", "restore", str(kept), "--yes")
+
+    assert (unreadable.status, refused.status) == (7, 2)
+    assert answer.status == 0, answer.err
+    (aside,) = home.glob("herdbook.db.damaged-*")
+    assert aside.read_bytes() == damaged
+    assert str(aside) in answer.err
+    assert example("versions", "majora", "-q").out.split()[0] == "majora:v2"
+
+
 def test_an_empty_register_takes_a_backup(example: Run, tmp_path: Path) -> None:
     example("db", "backup", str(tmp_path / "kept.db"))
     empty = f"sqlite:///{tmp_path / 'empty.db'}"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from herdbook.storage.sql.engine import WAL_SAFE
 from tests.cli.conftest import Run
 from tests.running import free_port, served
 
@@ -55,6 +56,19 @@ def test_a_server_is_healthy_and_its_register_can_be_backed_up(
     assert (
         example("db", "restore", str(tmp_path / "kept.db"), "--yes", "--url", restored).status == 0
     )
+
+
+def test_who_has_no_token_is_told_where_one_goes(example: Run, home: Path) -> None:
+    example("tokens", "create", "ci", "--role", "admin")
+
+    with served(f"sqlite:///{home / 'herdbook.db'}", "--auth") as address:
+        answer = example("list", "--url", address)
+        settled = example("config", "list", "--url", f"sqlite:///{home / 'herdbook.db'}").out
+
+    assert answer.status == 5
+    assert "HERDBOOK_TOKEN" in answer.err
+    # Where the write-ahead log is safe, no server owns the file.
+    assert WAL_SAFE or f"through the server at {address}" in settled
 
 
 def test_ctrl_c_ends_a_server_in_peace(home: Path) -> None:

@@ -98,7 +98,7 @@ def test_another_registry_is_taken_and_what_became_of_it_is_told(
 
     told = capsys.readouterr().out
     assert status == 0
-    assert "Took 1 models, 7 versions, 2 promotions." in told
+    assert "Took 1 model, 7 versions, 2 promotions." in told
     assert "majora v2b is not a number here or is taken; it is v2-b." in told
     with opened(target) as book:
         assert book.models.get("majora").champion == "v3"

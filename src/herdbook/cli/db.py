@@ -1,7 +1,8 @@
 """`herdbook db …`."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from herdbook.storage.sql.engine import Database
 
 SQLITE_MARK = b"SQLite format 3\x00"
+_BESIDE = ("-wal", "-shm", "-journal")
 
 
 @group("db", examples=("db check", "db backup register-2026-01-14.db", "db upgrade"))
@@ -148,13 +150,17 @@ def _export(session: Session, target: Path) -> None:
 def restore(session: Session, source: Path, *, yes: bool) -> None:
     """Put a backup where there is no register yet, and verify it.
 
-    It never overwrites a register that holds anything.
+    It never overwrites a register that holds anything. A damaged file is set aside under
+    another name first.
     """
     if not source.is_file():
         raise NotFound(f"there is no file {source}", field="source")
     session.confirm(f"Restore {source} into {session.settings().database_url}?", yes=yes)
     with source.open("rb") as file:
         is_sqlite = file.read(len(SQLITE_MARK)) == SQLITE_MARK
+    if is_sqlite:
+        _require_intact(source)
+    _set_aside(session, yes=yes)
     if is_sqlite:
         _restore_file(session, source)
     else:
@@ -176,7 +182,6 @@ def _restore_export(session: Session, source: Path) -> None:
 def _restore_file(session: Session, source: Path) -> None:
     from herdbook.storage.sql import schema
 
-    _require_intact(source)
     with opened(session) as database:
         target = database.path
         if target is None:
@@ -187,11 +192,39 @@ def _restore_file(session: Session, source: Path) -> None:
             )
         _require_empty(database)
     partial = target.with_name(target.name + ".restored")
+    partial.unlink(missing_ok=True)  # of a restore that was stopped
     schema.copy(source, partial)
-    for left in ("-wal", "-shm", "-journal"):
+    for left in _BESIDE:
         # What an empty register left beside itself must not be read into this one.
         target.with_name(target.name + left).unlink(missing_ok=True)
     partial.replace(target)
+
+
+def _set_aside(session: Session, *, yes: bool) -> None:
+    path = database_file(session)
+    if path is None or not path.is_file() or not _is_damaged(path):
+        return
+    session.confirm(f"{path} is damaged. Set it aside under another name?", yes=yes)
+    with opened(session):  # refuses while a server owns the file
+        aside = path.with_name(f"{path.name}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}")
+        for left in _BESIDE:
+            # A write-ahead log or journal belongs to its file, and may hold what it lacks.
+            with suppress(FileNotFoundError):
+                path.with_name(path.name + left).rename(aside.with_name(aside.name + left))
+        path.rename(aside)
+    session.note(f"{path} is damaged; it is set aside as {aside}")
+
+
+def _is_damaged(path: Path) -> bool:
+    # Locked or not readable is not damaged: only what SQLite itself says of the bytes counts.
+    import sqlite3
+
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as file:
+            return str(file.execute("PRAGMA integrity_check(1)").fetchone()[0]) != "ok"
+    except sqlite3.Error as error:
+        found = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        return found in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def _require_empty(database: "Database") -> None:
@@ -222,10 +255,11 @@ def _require_intact(source: Path) -> None:
 def integrity(path: Path) -> str:
     """Run SQLite's own check of a file; "ok" or what is wrong first."""
     import sqlite3
-    from contextlib import closing
 
     try:
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30)) as connection:
+        with closing(
+            sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=30)
+        ) as connection:
             return str(connection.execute("PRAGMA integrity_check(1)").fetchone()[0])
     except sqlite3.Error as error:
         return str(error)

@@ -1,5 +1,6 @@
 """`herdbook deploy`, `rollback` and `deployments …`."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -7,9 +8,11 @@ import click
 from herdbook.cli import parameters as take
 from herdbook.cli import views
 from herdbook.cli.commands import command, group
-from herdbook.cli.output import Table, facts, line
+from herdbook.cli.output import Table, facts, iso, line
 from herdbook.cli.session import Session
 from herdbook.core.deployments import Holding, Move
+from herdbook.core.refs import CHAMPION
+from herdbook.core.wire import time_value
 
 
 def _answer(session: Session, move: Move) -> None:
@@ -110,29 +113,39 @@ def history(
 @click.pass_obj
 def at(session: Session, time: str, model: str, alias: str) -> None:
     """Tell what was in production at a time, now by default, and who put it there."""
+    asked = time_value(time) if time else datetime.now(UTC)
     with session.book() as book:
-        found = book.deployments.at(time or None, model=model, alias=alias)
+        found = book.deployments.at(asked if time else None, model=model, alias=alias)
+    if not session.as_json:
+        session.note(_instant(asked, alias))
     session.page(
         found,
         ids=[f"{h.since.model}:{h.since.to_number}" for h in found.items],
-        text=lambda: _holdings(session, found.items),
+        text=lambda: _holdings(session, found.items, alias),
     )
 
 
-def _holdings(session: Session, found: tuple[Holding, ...]) -> Table:
+def _instant(asked: datetime, alias: str) -> str:
+    place = "In production" if alias == CHAMPION else f"At the alias {line(alias)}"
+    ahead = asked > datetime.now(UTC)
+    return f"{place} at {iso(asked)}{', which is still to come: as it is now' if ahead else ''}:"
+
+
+def _holdings(session: Session, found: tuple[Holding, ...], alias: str) -> Table:
     rows = [
         [
             f"{h.since.model}:{h.since.to_number}",
             h.since.alias,
             session.when(h.since.at),
-            session.when(h.until) or "-",
+            session.when(h.until) or "so far",
             h.since.by,
             line(h.since.reason),
         ]
         for h in found
     ]
     titles = ("version", "alias", "since", "until", "by", "reason")
-    return Table(titles, rows, empty="Nothing was in production then.")
+    place = "in production" if alias == CHAMPION else f"at the alias {line(alias)}"
+    return Table(titles, rows, empty=f"Nothing was {place} then.")
 
 
 @deployments.command(

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -26,11 +27,12 @@ from herdbook.core.events import Verdict
 from herdbook.core.wire import time_value
 from herdbook.errors import HerdbookError, Owned
 from herdbook.settings import Settings
-from herdbook.storage.sql import schema
+from herdbook.storage.sql import health, schema
 from herdbook.storage.sql.engine import WAL_SAFE, Database
 
 LITTLE_SPACE: Final = 1 << 30
 NO_SPACE: Final = 100 << 20
+WRONG_SHOWN: Final = 10
 SLOW_FSYNC_MS: Final = 50.0
 SLOWEST_FSYNC_MS: Final = 1_000.0
 RELEASED: Final = datetime(2026, 1, 1, tzinfo=UTC)
@@ -74,6 +76,7 @@ def examine(settings: Settings) -> list[Finding]:
         if not path.exists():
             told = f"{path} is not there yet; the first command makes it"
             return [*found, Finding("database", Judgement.WARNING, told)]
+        found.append(_file(path))
     return [*found, *_guarded("database", lambda: _database(settings))]
 
 
@@ -86,7 +89,8 @@ def _guarded(name: str, look: Callable[[], Iterator[Finding]]) -> Iterator[Findi
     except HerdbookError as error:
         yield Finding(name, Judgement.BAD, error.message)
     except OSError as error:
-        yield Finding(name, Judgement.BAD, str(error))
+        told = f"{error.strerror or error}; look at the disk and its permissions"
+        yield Finding(name, Judgement.BAD, told)
 
 
 def _server(settings: Settings) -> Iterator[Finding]:
@@ -115,7 +119,8 @@ def _folder(folder: Path) -> Iterator[Finding]:
     yield Finding("free space", judged, f"{free / (1 << 30):.1f} GiB at {there}")
     yield _permissions(there)
     yield _file_system(there)
-    yield _fsync(there)
+    if os.access(there, os.W_OK):  # else that was said already
+        yield _fsync(there)
 
 
 def _judged(*, bad: bool, warn: bool) -> Judgement:
@@ -152,6 +157,15 @@ def file_system(folder: Path, mounts: str) -> str:
     parents = {folder.absolute(), *folder.absolute().parents}
     holding = [(len(place.parts), kind) for place, kind in found if place in parents]
     return max(holding, default=(0, ""))[1]
+
+
+def _file(path: Path) -> Finding:
+    if not os.access(path, os.R_OK):
+        return Finding("file", Judgement.BAD, f"{path} cannot be read: chmod u+r")
+    if not os.access(path, os.W_OK):
+        told = f"{path} cannot be written: nothing can be registered or deployed; chmod u+w"
+        return Finding("file", Judgement.BAD, told)
+    return Finding("file", Judgement.GOOD, stat.filemode(path.stat().st_mode))
 
 
 def _fsync(folder: Path) -> Finding:
@@ -193,7 +207,17 @@ def _inside(database: Database) -> Iterator[Finding]:
         yield Finding("schema revision", Judgement.BAD, told)
         return
     yield Finding("schema revision", Judgement.GOOD, schema.HEAD)
+    yield _contents(database)
     yield from _log(database)
+
+
+def _contents(database: Database) -> Finding:
+    with database.reading() as connection:
+        wrong = list(islice(health.inconsistencies(connection), WRONG_SHOWN + 1))
+    if not wrong:
+        return Finding("contents", Judgement.GOOD, "what is stored agrees with itself")
+    more = "; and more" if len(wrong) > WRONG_SHOWN else ""
+    return Finding("contents", Judgement.BAD, "; ".join(wrong[:WRONG_SHOWN]) + more)
 
 
 def _log(database: Database) -> Iterator[Finding]:

@@ -13,6 +13,7 @@ from herdbook.cli.output import Table, clean
 from herdbook.cli.session import Session
 from herdbook.core.lineage import DataLineage, Dataset, Pedigree, Relative
 from herdbook.core.lineage import tree as drawn
+from herdbook.errors import NotFound
 
 if TYPE_CHECKING:
     from herdbook.front.book import Herdbook
@@ -53,15 +54,16 @@ def _answer(session: Session, found: Pedigree, *, title: str) -> None:
     "--format", "format_", type=click.Choice(FORMATS), default="text", show_default=True,
     help="How to write it.",
 )  # fmt: skip
-@click.option("--ancestors", "asked", flag_value="ancestors", help="Only what it came from.")
-@click.option("--descendants", "asked", flag_value="descendants", help="Only what came from it.")
-@click.option("--data", "asked", flag_value="data", help="Only the data it learned from.")
+@click.option("--ancestors", is_flag=True, help="Only what it came from.")
+@click.option("--descendants", is_flag=True, help="Only what came from it.")
+@click.option("--data", is_flag=True, help="Only the data it learned from.")
 @click.pass_obj
-def lineage(session: Session, ref: str, format_: str, asked: str | None) -> None:
+def lineage(session: Session, /, ref: str, format_: str, **parts: bool) -> None:
     """Show where a version, or all of a model, comes from.
 
     The formats are the tree as text, JSON, Graphviz DOT, and OpenLineage events, one a line.
     """
+    asked = _part(parts, format_)
     session.as_json = session.as_json or format_ == "json"
     with session.book() as book:
         if asked == "data":
@@ -69,14 +71,35 @@ def lineage(session: Session, ref: str, format_: str, asked: str | None) -> None
         elif asked:
             _relatives(session, book, ref, asked)
         else:
-            _whole(session, _pedigree(book, ref), ref, format_)
+            _whole(session, book, ref, format_)
+
+
+def _part(parts: dict[str, bool], format_: str) -> str:
+    asked = [name for name in ("ancestors", "descendants", "data") if parts[name]]
+    if len(asked) > 1:
+        raise click.UsageError(f"--{asked[0]} and --{asked[1]} do not go together: give one")
+    if asked and format_ in ("dot", "openlineage"):
+        raise click.UsageError(
+            f"--format {format_} writes the whole lineage: leave --{asked[0]} out, or give "
+            "--format json"
+        )
+    return asked[0] if asked else ""
 
 
 def _pedigree(book: "Herdbook", ref: str) -> Pedigree:
     return book.lineage.around(ref) if take.is_reference(ref) else book.lineage.pedigree(ref)
 
 
-def _whole(session: Session, found: Pedigree, ref: str, format_: str) -> None:
+def _newest(book: "Herdbook", found: Pedigree) -> datetime:
+    # What happened has its own time; asked twice, the events are the same.
+    try:
+        return book.versions.get(found.nodes[-1].ref).created_at
+    except (IndexError, NotFound):
+        return datetime.now(UTC)
+
+
+def _whole(session: Session, book: "Herdbook", ref: str, format_: str) -> None:
+    found = _pedigree(book, ref)
     if format_ == "dot":
         from herdbook.protocols.dot import dot
 
@@ -84,7 +107,7 @@ def _whole(session: Session, found: Pedigree, ref: str, format_: str) -> None:
     elif format_ == "openlineage":
         from herdbook.protocols.openlineage import events
 
-        for event in events(found, at=datetime.now(UTC), namespace=NAMESPACE):
+        for event in events(found, at=_newest(book, found), namespace=NAMESPACE):
             click.echo(json.dumps(event))
     else:
         _answer(session, found, title=f"{ref} version tree:")

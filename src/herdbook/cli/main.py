@@ -13,7 +13,7 @@ from herdbook import __version__
 from herdbook.cli import output
 from herdbook.cli.commands import Later, LazyGroup
 from herdbook.cli.session import Session
-from herdbook.errors import HerdbookError, Invalid, Unavailable
+from herdbook.errors import HerdbookError, Invalid, Unauthenticated, Unavailable
 
 PROGRAM: Final = "herdbook"
 COMPLETE: Final = "_HERDBOOK_COMPLETE"
@@ -175,7 +175,7 @@ def _wrong_use(error: click.ClickException, session: Session, arguments: list[st
 
 def _failed(error: HerdbookError, session: Session) -> int:
     status = EXIT[error.code]
-    body: dict[str, object] = {"code": error.code, "detail": error.message}
+    body: dict[str, object] = {"code": error.code, "detail": _advised(error, session)}
     if error.field:
         body["field"] = error.field
     if error.details:
@@ -184,6 +184,13 @@ def _failed(error: HerdbookError, session: Session) -> int:
     if session.verbose:
         _trace(error)
     return status
+
+
+def _advised(error: HerdbookError, session: Session) -> str:
+    if not isinstance(error, Unauthenticated) or "HERDBOOK_TOKEN" in error.message:
+        return error.message
+    token = "another token" if session.settings().token else "a token"
+    return f"{error.message}; give {token} as HERDBOOK_TOKEN"
 
 
 def _outside(error: OSError) -> HerdbookError:

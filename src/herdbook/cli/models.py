@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from herdbook.front.book import Herdbook
 
 NEWEST = 10
-NOTHING_YET = "No models yet. Register the first: herdbook add majora v1 --accuracy 0.85"
 
 
 @command("list", examples=("list", "list \"type = 'embedding'\"", "list --json"))
@@ -42,9 +41,18 @@ def list_(
         )
 
 
+def _nothing(book: "Herdbook") -> str:
+    if book.models.list(page_size=1).items:
+        return "No model matches."
+    return (
+        f"No models yet in {book.address}. Register the first: herdbook add majora v1 "
+        "--accuracy 0.85"
+    )
+
+
 def _listing(session: Session, book: "Herdbook", found: Page[Model]) -> str:
     if not found.items:
-        return NOTHING_YET
+        return _nothing(book)
     return "\n".join(
         ["Registered Models:", views.RULE, *chain(*(_entry(session, book, m) for m in found.items))]
     )
@@ -100,12 +108,13 @@ def list_models(
     """List models in a table."""
     with session.book() as book:
         found = book.models.list(filter_, model_type=model_type, page_size=page_size, page=page)
+        empty = "" if found.items else _nothing(book)
     session.page(
-        found, ids=[m.name for m in found.items], text=lambda: _table(session, found.items)
+        found, ids=[m.name for m in found.items], text=lambda: _table(session, found.items, empty)
     )
 
 
-def _table(session: Session, found: tuple[Model, ...]) -> Table:
+def _table(session: Session, found: tuple[Model, ...], empty: str) -> Table:
     rows = [
         [
             m.name,
@@ -120,7 +129,7 @@ def _table(session: Session, found: tuple[Model, ...]) -> Table:
         for m in found
     ]
     titles = ("name", "type", "owner", ">versions", "champion", "latest", "changed", "description")
-    return Table(titles, rows, empty=NOTHING_YET)
+    return Table(titles, rows, empty=empty)
 
 
 @models.command("show", examples=("models show majora",))
@@ -168,9 +177,11 @@ def create(session: Session, /, model: str, **given: Any) -> None:
 @click.pass_obj
 def update(session: Session, /, model: str, **given: Any) -> None:
     """Change what is known about a model."""
+    about = take.something(_about(given))
     with session.book() as book:
-        changed = book.models.update(model, **_about(given))
-    _answer(session, changed, f"{changed.name} is changed.")
+        before = book.models.get(model)
+        changed = book.models.update(model, **about)
+    _answer(session, changed, take.told_change(changed.name, before, changed))
 
 
 @models.command("delete", examples=("models delete gnn --reason retired --yes",))
@@ -195,4 +206,8 @@ def restore(session: Session, model: str) -> None:
     """Take a deleted model back."""
     with session.book() as book:
         back = book.models.restore(model)
-    _answer(session, back, f"{back.name} is back, with {back.versions} versions.")
+    _answer(
+        session,
+        back,
+        f"{back.name} is back, with {back.versions} version{'' if back.versions == 1 else 's'}.",
+    )

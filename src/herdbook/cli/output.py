@@ -7,12 +7,13 @@ import os
 import shutil
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import IO, Final
 
 NONE: Final = "-"
 NARROW: Final = 8
+NAME: Final = 24
 _HIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 # The joiners that scripts and emoji need; they move nothing.
 _JOINERS: Final = frozenset("\u200c\u200d")
@@ -174,6 +175,9 @@ def _fitted(table: Table, rows: list[list[str]], look: Look) -> str:
     from rich.table import Table as RichTable
     from rich.text import Text
 
+    every = table.heads
+    table, rows = _narrowed(table, rows, look.width)
+    left_out = f"not shown: {', '.join(every[len(table.heads) :])}".lower()
     drawn = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     sizes = fitted_sizes([table.heads, *rows], look.width)
     for title, head, size in zip(table.titles, table.heads, sizes, strict=True):
@@ -195,7 +199,28 @@ def _fitted(table: Table, rows: list[list[str]], look: Look) -> str:
     )
     with console.capture() as captured:
         console.print(drawn)
-    return "\n".join(text.rstrip() for text in captured.get().splitlines())
+    shown = [text.rstrip() for text in captured.get().splitlines()]
+    if len(table.heads) < len(every):
+        shown.append(left_out if len(left_out) <= look.width else f"{left_out[: look.width - 1]}…")
+    return "\n".join(shown)
+
+
+def _narrowed(table: Table, rows: list[list[str]], width: int) -> tuple[Table, list[list[str]]]:
+    """Leave out columns at the right until each that is left has room to be read."""
+    shown = len(table.titles)
+    while shown > 1 and sum(_least(table, rows)[:shown]) + 2 * (shown - 1) > width:
+        shown -= 1
+    return replace(table, titles=table.titles[:shown]), [row[:shown] for row in rows]
+
+
+def _least(table: Table, rows: list[list[str]]) -> list[int]:
+    from rich.cells import cell_len
+
+    columns = zip(table.heads, *rows, strict=True)
+    sizes = [max(cell_len(cell) for cell in column) for column in columns]
+    # What names a row stays whole as far as it can; a column that is a mark names nothing.
+    name = next((at for at, size in enumerate(sizes) if size > 2), 0)
+    return [min(size, NAME if at == name else NARROW) for at, size in enumerate(sizes)]
 
 
 def fitted_sizes(rows: list[list[str]], width: int) -> list[int]:

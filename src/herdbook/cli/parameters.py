@@ -3,13 +3,14 @@
 import json
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import click
 from click.shell_completion import CompletionItem
 
-from herdbook.core.models import ParentKind, Status
+from herdbook.core.models import Model, ParentKind, Status, Version
 from herdbook.core.numbers import Bump
 from herdbook.core.pages import PAGE_DEFAULT
 from herdbook.errors import HerdbookError, Invalid
@@ -303,6 +304,25 @@ def taken_tags(given: dict[str, Any]) -> dict[str, Any]:
     given |= {"tags": tags} if tags else {}
     given |= {"untag": list(untag)} if untag else {}
     return given
+
+
+def something(given: dict[str, Any]) -> dict[str, Any]:
+    """Give what is to change as it is.
+
+    Raises:
+        click.UsageError: nothing was said.
+    """
+    if all(value is None for value in given.values()):
+        options = [p for p in click.get_current_context().command.params if p.opts[0][0] == "-"]
+        first = ", ".join(option.opts[0] for option in options[:3])
+        raise click.UsageError(f"what is to change? Give an option such as {first}")
+    return given
+
+
+def told_change(name: str, before: Model | Version, after: Model | Version) -> str:
+    """Say whether a change changed anything; being asked again is no change."""
+    same = replace(before, updated_at=after.updated_at) == after
+    return f"{name} is as it was: nothing changed." if same else f"{name} is changed."
 
 
 def bump_option(command: Callable[..., None]) -> Callable[..., None]:

@@ -1,12 +1,20 @@
 """`herdbook add`."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from herdbook.cli import parameters as take
 from herdbook.cli.commands import command
-from herdbook.cli.session import Session
+from herdbook.cli.output import line
+from herdbook.cli.session import Session, nearest
+from herdbook.errors import Invalid, NotFound
+
+if TYPE_CHECKING:
+    from herdbook.front.book import Herdbook
+
+# A name so like another is a slip of the hand; gnn-a and gnn-b are two models.
+_TYPING_SLIP: Final = 0.85
 
 
 @command(
@@ -41,7 +49,22 @@ def add(session: Session, /, model: str, version: str, *, dry_run: bool, **given
     if given.get("git_commit") == "":
         said["git_commit"] = ""
     with session.book(dry_run=dry_run) as book:
+        is_new = _is_new(book, model)
+        near = nearest(book, model, likeness=_TYPING_SLIP) if is_new else ""
         made = book.models.register(model, version, metrics=metrics, **said)
+        of = f", of the new model {made.model}" if is_new else ""
         session.answer(
-            made, ids=[made.ref], text=lambda: f"{made.ref} is registered, in {made.status}."
+            made, ids=[made.ref], text=lambda: f"{made.ref} is registered, in {made.status}{of}."
         )
+    if near:
+        session.note(f"{line(model)} is new; did you mean {line(near)}?")
+
+
+def _is_new(book: "Herdbook", model: str) -> bool:
+    try:
+        book.models.get(model)
+    except NotFound:
+        return True
+    except Invalid:  # registering says it better
+        return False
+    return False

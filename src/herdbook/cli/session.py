@@ -1,12 +1,13 @@
 """One run of the command line: the global options, the register they name, where answers go."""
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -14,13 +15,15 @@ from herdbook.cli import output
 from herdbook.cli.output import Look, Table
 from herdbook.core.pages import Page
 from herdbook.core.wire import dumps, plain
-from herdbook.errors import Invalid
+from herdbook.errors import HerdbookError, Invalid, NotFound
 
 if TYPE_CHECKING:
     from herdbook.front.book import Herdbook
     from herdbook.settings import Settings
 
 Text = str | Table
+NAMES_LOOKED_AT: Final = 1_000
+_NO_MODEL: Final = re.compile(r"there is no model '([^']+)'")
 DRY = "Nothing was changed: this was a dry run."
 
 
@@ -61,11 +64,11 @@ class Session:
         if dry_run:
             from herdbook.cli.rehearsal import rehearsed
 
-            with rehearsed(self.settings()) as book:
+            with rehearsed(self.settings()) as book, _near(book):
                 yield book
             self.note(DRY)
             return
-        with connect(settings=self.settings()) as book:
+        with connect(settings=self.settings()) as book, _near(book):
             yield book
 
     @property
@@ -134,3 +137,33 @@ class Session:
     def style(self, text: str, **how: Any) -> str:
         """Colour a text where colour is wanted."""
         return click.style(text, **how) if self.look.color else text
+
+
+def nearest(book: "Herdbook", model: str, *, likeness: float = 0.6) -> str:
+    """Give the name of a model most like a word, or ""; only so many names are looked at.
+
+    Args:
+        book: the register.
+        model: the word.
+        likeness: from 0 to 1, for the same.
+    """
+    import difflib
+
+    try:
+        names = [known.name for known in book.models.list(page_size=NAMES_LOOKED_AT).items]
+    except HerdbookError:  # a hint is no reason to fail
+        return ""
+    found = difflib.get_close_matches(model, names, n=1, cutoff=likeness)
+    return found[0] if found else ""
+
+
+@contextmanager
+def _near(book: "Herdbook") -> Iterator[None]:
+    try:
+        yield
+    except NotFound as error:
+        unknown = _NO_MODEL.match(error.message)
+        near = nearest(book, unknown[1]) if unknown else ""
+        if near:
+            error.message = f"{error.message}; did you mean {near}?"
+        raise

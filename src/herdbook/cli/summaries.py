@@ -33,6 +33,8 @@ def compare(session: Session, words: tuple[str, ...], *, everything: bool) -> No
     refs = list(words)
     if not take.is_reference(head):
         refs = [w if ":" in w else take.reference(head, w) for w in rest]
+    if len(refs) < 2:
+        raise click.UsageError("compare takes two versions or more, such as majora v1 v2")
     with session.book() as book:
         found = book.versions.compare(*refs, everything=everything)
     session.answer(found, ids=[row.name for row in found.rows], text=lambda: _table(found))

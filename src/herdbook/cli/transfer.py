@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, TextIO
 
 import click
 
@@ -19,6 +19,19 @@ STANDARD: Final = "-"
 OWN: Final = "herdbook"
 SOURCES: Final = (OWN, "afs", "coreml", "folder")
 _EVERY_SECONDS: Final = 0.5
+# Names of open streams; behind one a regular file may stand that is not ours to replace.
+_STREAMS: Final = ("/dev/stdout", "/dev/stderr", "/dev/fd/", "/proc/")
+_ONE: Final = {
+    "models": "model",
+    "versions": "version",
+    "metrics": "metric",
+    "operational": "operational average",
+    "aliases": "alias",
+    "moves": "move",
+    "events": "event",
+    "promotions": "promotion",
+}
+_MANY: Final = {"operational": "operational averages"}
 
 
 @command("export", examples=("export -o register.jsonl", "export | gzip > register.jsonl.gz"))
@@ -44,20 +57,38 @@ def export(session: Session, output: str) -> None:
 
 
 def _write(target: Path, lines: Iterable[str]) -> None:
-    partial = target.with_name(f".{target.name}.{os.getpid()}.part")
+    if _is_stream(target):
+        with target.open("w", encoding="ascii", newline="\n") as file:
+            _pour(file, lines)
+        return
+    # A link stays a link: what it points at is written.
+    place = Path(os.path.realpath(target))
+    if place.is_symlink():
+        raise Invalid(f"{target} is a link that leads back to itself", field="output")
+    partial = place.with_name(f".{place.name}.{os.getpid()}.part")
     try:
         with partial.open("w", encoding="ascii", newline="\n") as file:
-            last = ""
-            for last in lines:
-                file.write(last + "\n")
-            if not last.startswith('{"kind":"end"'):
-                raise Corrupt("the export was cut off on its way; ask for it again")
-            file.flush()
+            _pour(file, lines)
             os.fsync(file.fileno())
-        partial.replace(target)
+        partial.replace(place)
     finally:
         partial.unlink(missing_ok=True)
-    _sync_folder(target.parent)
+    _sync_folder(place.parent)
+
+
+def _is_stream(target: Path) -> bool:
+    # A device or a pipe is written to; a new file under its name would take its place for all.
+    special = target.exists() and not target.is_file()
+    return special or str(target).startswith(_STREAMS)
+
+
+def _pour(file: TextIO, lines: Iterable[str]) -> None:
+    last = ""
+    for last in lines:
+        file.write(last + "\n")
+    if not last.startswith('{"kind":"end"'):
+        raise Corrupt("the export was cut off on its way; ask for it again")
+    file.flush()
 
 
 def _sync_folder(folder: Path) -> None:
@@ -135,12 +166,20 @@ def _take(session: Session, source: str, file: str, lineage: str, *, dry_run: bo
 
 
 def _shown(loaded: Loaded) -> str:
-    counts = ", ".join(f"{count:,} {what}" for what, count in loaded.counts.items() if count)
+    counts = dict(loaded.counts)
+    skipped = counts.pop("skipped", 0)
+    taken = ", ".join(_counted(count, what) for what, count in counts.items() if count)
     did = "Would take" if loaded.dry_run else "Took"
-    lines = [f"{did} {counts or 'nothing'}.", *(f"  {line(note)}" for note in loaded.notes)]
+    told = f"{did} {taken or 'nothing'}{f'; {skipped:,} skipped' if skipped else ''}."
+    refs = getattr(loaded, "refs", ()) if loaded.dry_run else ()
+    lines = [told, *(f"  {line(text)}" for text in (*refs, *loaded.notes))]
     if loaded.dry_run:
         lines.append("Nothing was written: this was a dry run.")
     return "\n".join(lines)
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {_ONE.get(what, what) if count == 1 else _MANY.get(what, what)}"
 
 
 class _Progress:

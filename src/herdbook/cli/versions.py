@@ -122,9 +122,11 @@ def status(session: Session, ref: str, status: str, reason: str, *, dry_run: boo
 @click.pass_obj
 def note(session: Session, /, ref: str, **given: Any) -> None:
     """Change the description, notes and tags of a version."""
+    about = take.something(take.taken_tags(given))
     with session.book() as book:
-        changed = book.versions.update(ref, **take.taken_tags(given))
-    _answer(session, changed, f"{changed.ref} is changed.")
+        before = book.versions.get(ref)
+        changed = book.versions.update(ref, **about)
+    _answer(session, changed, take.told_change(changed.ref, before, changed))
 
 
 @versions.command("revise", examples=("versions revise majora:v3 --samples 223 --epochs 3",))
@@ -133,9 +135,11 @@ def note(session: Session, /, ref: str, **given: Any) -> None:
 @click.pass_obj
 def revise(session: Session, /, ref: str, **given: Any) -> None:
     """Complete the facts of a version in draft or training."""
+    facts = take.something(take.taken_facts(given))
     with session.book() as book:
-        changed = book.versions.revise(ref, **take.taken_facts(given))
-    _answer(session, changed, f"{changed.ref} is revised.")
+        before = book.versions.get(ref)
+        changed = book.versions.revise(ref, **facts)
+    _answer(session, changed, take.told_change(changed.ref, before, changed))
 
 
 @versions.command("delete", examples=("versions delete majora:v1 --reason mislabelled --yes",))

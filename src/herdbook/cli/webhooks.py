@@ -29,7 +29,7 @@ def create(session: Session, address: str, actions: tuple[str, ...], model: str)
     """Tell an address of changes; the signing secret is shown this once."""
     with session.book() as book:
         made = book.webhooks.create(address, actions=actions, model=model)
-    session.answer(made, ids=[str(made.webhook.id)], text=lambda: made.secret)
+    session.answer(made, ids=[made.secret], text=lambda: made.secret)
     if not session.as_json:
         session.note(f"Webhook {made.webhook.id}. Keep the secret now: it is not shown again.")
 

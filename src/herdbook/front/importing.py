@@ -7,6 +7,7 @@ What is there already, by its number, is skipped: an import that was stopped is 
 import json
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,17 @@ DOCUMENT_BYTES_LIMIT = 512 * 2**20
 Progress = Callable[[int, int], None]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Imported(Loaded):
+    """What an import from another tool did.
+
+    Args:
+        refs: the versions that were taken, or would be.
+    """
+
+    refs: tuple[str, ...] = ()
+
+
 def import_afs(
     book: Herdbook,
     registry: str | os.PathLike[str],
@@ -30,7 +42,7 @@ def import_afs(
     lineage: str | os.PathLike[str] = "",
     dry_run: bool = False,
     progress: Progress | None = None,
-) -> Loaded:
+) -> Imported:
     """Take an AFS `registry.json`, and its `lineage.json` when given.
 
     Args:
@@ -54,7 +66,7 @@ def import_coreml(
     *,
     dry_run: bool = False,
     progress: Progress | None = None,
-) -> Loaded:
+) -> Imported:
     """Take a CoreML `model_registry.json`; see `import_afs`."""
     planned = coreml.read(_parsed(Path(registry)))
     return carry_out(book, planned, dry_run=dry_run, progress=progress)
@@ -66,7 +78,7 @@ def import_folder(
     *,
     dry_run: bool = False,
     progress: Progress | None = None,
-) -> Loaded:
+) -> Imported:
     """Register the models of a directory tree, their files by role and location.
 
     No file but `artifact_metadata.json` and `config.json` is opened; see `import_afs`.
@@ -80,7 +92,7 @@ def import_folder(
 
 def carry_out(
     book: Herdbook, planned: Plan, *, dry_run: bool = False, progress: Progress | None = None
-) -> Loaded:
+) -> Imported:
     """Do what is planned, or only tell what it would be."""
     work = _Import(book, planned, dry_run=dry_run)
     for at, version in enumerate(planned.versions, start=1):
@@ -88,7 +100,12 @@ def carry_out(
         if progress is not None:
             progress(at, len(planned.versions))
     work.serve()
-    return Loaded(counts=work.counts, notes=(*planned.notes, *work.notes), dry_run=dry_run)
+    return Imported(
+        counts=work.counts,
+        notes=(*planned.notes, *work.notes),
+        dry_run=dry_run,
+        refs=tuple(work.refs),
+    )
 
 
 class _Import:
@@ -101,8 +118,10 @@ class _Import:
         self._owners = {model.name: model for model in planned.models}
         self._held: dict[str, Model | None] = {}
         self._taken: set[str] = set()
+        self._types: dict[str, str] = {}
         self.counts = dict.fromkeys(("models", "versions", "skipped", "promotions"), 0)
         self.notes: list[str] = []
+        self.refs: list[str] = []
         # Parents are looked for before anything is written.
         self._parents = {version.ref: self._found_parents(version) for version in planned.versions}
 
@@ -142,11 +161,24 @@ class _Import:
         self._begin(version.model)
         self.counts["versions"] += 1
         self._taken.add(version.ref)
+        self.refs.append(version.ref)
         if not self._dry_run:
             parents = self._parents[version.ref]
             facts: dict[str, Any] = {**version.facts, "parent": parents}
+            if not self._fits(version):
+                del facts["model_type"]
             self._book.models.register(version.model, version.number, **facts)
         self._finish(version)
+
+    def _fits(self, version: Planned) -> bool:
+        """Whether what is said of the model's type is what the model has: it has one."""
+        said = str(version.facts.get("model_type", ""))
+        before, planned = self._model(version.model), self._owners.get(version.model)
+        known = (before.type if before else "") or (planned.about.get("type") if planned else "")
+        kind = self._types.setdefault(version.model, str(known or said)) if said else ""
+        if said != kind:
+            self.notes.append(f"{version.ref} says its type is {said}; the model's is {kind}.")
+        return said == kind
 
     def _skip(self, note: str) -> None:
         self.counts["skipped"] += 1
