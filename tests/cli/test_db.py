@@ -163,6 +163,21 @@ def test_a_changed_log_is_bad(example: Run, home: Path) -> None:
     assert "was changed after it was written" in answer.out
 
 
+def test_changed_facts_and_a_moved_alias_are_bad(example: Run, home: Path) -> None:
+    with sqlite3.connect(home / "herdbook.db") as connection:
+        connection.execute("DROP TRIGGER versions_sealed")
+        connection.execute("UPDATE versions SET facts = replace(facts, 'null', '1')")
+        connection.execute("UPDATE aliases SET version_id = NULL")
+    connection.close()
+
+    answer = example("doctor")
+
+    assert answer.status == 1
+    assert "BAD   contents" in answer.out
+    assert "the guard versions_sealed is missing" in answer.out
+    assert "one of them was changed" in answer.out
+
+
 def test_a_file_that_is_no_database_is_bad(run: Run, tmp_path: Path) -> None:
     (tmp_path / "not.db").write_text("not a database" * 100)
 

@@ -13,6 +13,7 @@ from herdbook.cli.output import Table, clean
 from herdbook.cli.session import Session
 from herdbook.core.lineage import DataLineage, Dataset, Pedigree, Relative
 from herdbook.core.lineage import tree as drawn
+from herdbook.core.pages import Page
 from herdbook.errors import NotFound
 
 if TYPE_CHECKING:
@@ -57,11 +58,15 @@ def _answer(session: Session, found: Pedigree, *, title: str) -> None:
 @click.option("--ancestors", is_flag=True, help="Only what it came from.")
 @click.option("--descendants", is_flag=True, help="Only what came from it.")
 @click.option("--data", is_flag=True, help="Only the data it learned from.")
+@take.page_options
 @click.pass_obj
-def lineage(session: Session, /, ref: str, format_: str, **parts: bool) -> None:
+def lineage(
+    session: Session, /, ref: str, format_: str, page_size: int, page: str | None, **parts: bool
+) -> None:
     """Show where a version, or all of a model, comes from.
 
     The formats are the tree as text, JSON, Graphviz DOT, and OpenLineage events, one a line.
+    --limit and --page are for --ancestors and --descendants.
     """
     asked = _part(parts, format_)
     session.as_json = session.as_json or format_ == "json"
@@ -69,7 +74,8 @@ def lineage(session: Session, /, ref: str, format_: str, **parts: bool) -> None:
         if asked == "data":
             _data(session, book.lineage.data(ref))
         elif asked:
-            _relatives(session, book, ref, asked)
+            walk = getattr(book.lineage, asked)
+            _relatives(session, walk(ref, page_size=page_size, page=page), asked)
         else:
             _whole(session, book, ref, format_)
 
@@ -113,8 +119,7 @@ def _whole(session: Session, book: "Herdbook", ref: str, format_: str) -> None:
         _answer(session, found, title=f"{ref} version tree:")
 
 
-def _relatives(session: Session, book: "Herdbook", ref: str, asked: str) -> None:
-    found = book.lineage.ancestors(ref) if asked == "ancestors" else book.lineage.descendants(ref)
+def _relatives(session: Session, found: Page[Relative], asked: str) -> None:
     session.page(
         found,
         ids=[relative.ref for relative in found.items],
