@@ -161,13 +161,75 @@ def test_a_rollback_to_a_deleted_version_says_it_is_gone(served: Register) -> No
     served.write(versions.delete, "majora:v2", reason="leaked labels")
 
     with pytest.raises(Gone, match="leaked labels"):
-        served.write(deployments.rollback, "majora")
-    with pytest.raises(Gone):
         served.write(deployments.rollback, "majora", to="v2")
     assert champion(served) == "v3"
 
+
+@pytest.mark.parametrize("gone", ["deleted", "archived"])
+def test_a_rollback_by_steps_steps_over_what_cannot_serve(served: Register, gone: str) -> None:
+    if gone == "deleted":
+        served.write(versions.delete, "majora:v2")
+    else:
+        served.write(versions.set_status, "majora:v2", status=Status.ARCHIVED)
+
+    move = served.write(deployments.rollback, "majora")
+
+    assert (move.from_number, move.to_number, move.back_epoch) == ("v3", "v1", 0)
+    with pytest.raises(NotFound, match="history reaches 0"):
+        served.write(deployments.rollback, "majora")
+    check_one_champion(served)
+
+
+def test_steps_count_only_what_can_serve(served: Register) -> None:
+    served.add("majora:v4", status=Status.PRODUCTION)
+    served.write(versions.delete, "majora:v2")
+
+    with pytest.raises(NotFound, match="reaches 2 versions back: v2 is deleted"):
+        served.write(deployments.rollback, "majora", steps=3)
     served.write(deployments.rollback, "majora", steps=2)
+
     assert champion(served) == "v1"
+
+
+def test_when_nothing_is_left_to_roll_back_to_it_says_what_can_be_done(served: Register) -> None:
+    served.write(versions.delete, "majora:v1")
+    served.write(versions.set_status, "majora:v2", status=Status.ARCHIVED)
+
+    with pytest.raises(NotFound) as caught:
+        served.write(deployments.rollback, "majora")
+
+    assert "v1 is deleted (`herdbook versions restore majora:v1`" in caught.value.message
+    assert "v2 is archived (`herdbook versions status majora:v2 depre" in caught.value.message
+    assert "`herdbook deploy majora VERSION` points it at another" in caught.value.message
+    served.write(versions.restore, "majora:v1")
+    served.write(deployments.rollback, "majora")
+    assert champion(served) == "v1"
+
+
+def test_two_stays_of_one_version_are_one_when_what_was_between_is_gone(served: Register) -> None:
+    served.write(deployments.promote, "majora:v2")
+    served.write(versions.delete, "majora:v3")
+
+    served.write(deployments.rollback, "majora")
+
+    assert champion(served) == "v1"
+
+
+def test_the_history_of_a_deleted_model_can_be_read(register: Register) -> None:
+    register.add("gnn", status=Status.PRODUCTION)
+    register.write(deployments.remove, "gnn", "champion")
+    register.write(models.delete, "gnn")
+
+    moves = register.read(deployments.history, model="gnn").items
+    assert [move.to_number for move in moves] == ["", "v1"]
+    (held,) = register.read(deployments.at, model="gnn", time=moves[1].at).items
+    assert held.since.to_number == "v1"
+    assert register.seen_by("viewer:gnn").read(deployments.history, model="gnn").items == moves
+    for verb in (deployments.history, deployments.at):
+        with pytest.raises(NotFound, match="there is no model 'oracle'"):
+            register.read(verb, model="oracle")
+        with pytest.raises(NotFound, match="there is no model 'gnn'"):
+            register.seen_by("viewer:oracle").read(verb, model="gnn")
 
 
 def test_no_alias_is_pointed_at_an_archived_version(register: Register) -> None:
@@ -184,7 +246,7 @@ def test_an_archived_version_is_not_promoted_nor_rolled_back_to(served: Register
     with pytest.raises(RefusedMove, match="archived"):
         served.write(deployments.promote, "majora:v2")
     with pytest.raises(RefusedMove, match="archived"):
-        served.write(deployments.rollback, "majora")
+        served.write(deployments.rollback, "majora", to="v2")
 
 
 @pytest.mark.parametrize("status", [Status.DRAFT, Status.TRAINING])

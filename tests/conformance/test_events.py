@@ -1,14 +1,17 @@
 """What every database promises of the audit log and the outbox."""
 
+import re
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 
+from herdbook import services
 from herdbook.core.evaluations import Observation
-from herdbook.core.events import GENESIS, Change, Checkpoint, Event, event_hash
+from herdbook.core.events import ACTIONS, GENESIS, Change, Checkpoint, Event, event_hash
 from herdbook.core.models import Status
 from herdbook.errors import HerdbookError, Invalid
 from herdbook.services import access, deployments, evaluations, events, models, versions, webhooks
@@ -16,6 +19,7 @@ from herdbook.services.models import About
 from herdbook.services.versions import Draft
 from tests.registers import Register, drop_guards
 
+ACTION = re.compile(r'action="([^"]+)"')
 Verb = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 VERBS: dict[str, Verb] = {
     "model.registered": (models.create, ("oracle",), {}),
@@ -356,3 +360,23 @@ def test_a_webhook_removed_takes_what_is_on_its_way_with_it(begun: Register) -> 
     with pytest.raises(HerdbookError, match="no webhook"):
         begun.read(webhooks.deliveries, hook.id)
     assert begun.write(webhooks.create, "https://hooks.example/all").webhook.id > hook.id
+
+
+def test_an_action_that_never_happens_is_refused_with_the_nearest(register: Register) -> None:
+    with pytest.raises(Invalid, match=r"'alias\.move' is no action; write alias\.moved"):
+        register.write(webhooks.create, "https://example.com/hook", actions=["alias.move"])
+    with pytest.raises(Invalid, match=r"write version\.registered"):
+        register.read(events.page, action="version.register")
+
+    for action in ACTIONS:
+        assert not register.read(events.page, action=action).items
+    made = register.write(webhooks.create, "https://example.com/hook", actions=sorted(ACTIONS))
+    assert made.webhook.actions == tuple(sorted(ACTIONS))
+
+
+def test_every_action_a_verb_records_is_known() -> None:
+    sources = Path(services.__file__).parent.glob("*.py")
+
+    said = {name for source in sources for name in ACTION.findall(source.read_text())}
+
+    assert said == ACTIONS

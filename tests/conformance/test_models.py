@@ -148,3 +148,20 @@ def test_what_breaks_a_rule_leaves_nothing_behind(register: Register) -> None:
         register.add("majora:v1", metrics={"accuracy": float("nan")})
 
     assert [register.count(t) for t in ("models", "versions", "events", "scores")] == [0] * 4
+
+
+def test_a_version_does_not_change_the_type_or_owner_its_model_has(register: Register) -> None:
+    register.add("majora:v1", model_type="llm")
+    register.add("majora:v2", model_type="llm", owner="search")
+
+    with pytest.raises(
+        Conflict, match=r"type of majora is llm, not gnn.*models update majora --ty"
+    ):
+        register.add("majora:v3", model_type="gnn")
+    with pytest.raises(Conflict, match=r"owner of majora is search.*--owner 'the lab'"):
+        register.add("majora:v3", owner="the lab")
+
+    register.add("majora:v3", model_type="llm", owner="search")
+    register.add("majora:v4")
+    found = register.read(models.get, "majora")
+    assert (found.type, found.owner, found.versions) == ("llm", "search", 4)

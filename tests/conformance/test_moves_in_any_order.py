@@ -30,7 +30,9 @@ class Plain:
         if step != "back":
             return Plain([*self.stack, step], step) if step != self.present else None
         left = self.stack[:-1] if self.present else self.stack
-        return Plain(left, left[-1]) if left and left[-1] != self.present else None
+        while left and left[-1] == self.present:  # a removal was all there was between
+            left = left[:-1]
+        return Plain(left, left[-1]) if left else None
 
 
 def take(work: Any, step: str) -> Move:

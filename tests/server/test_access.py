@@ -175,3 +175,15 @@ def test_the_use_of_a_token_is_noted(guarded: Served) -> None:
     client.get("/models")
 
     assert guarded.book.tokens.list().items[0].last_used_at is not None
+
+
+def test_what_one_is_shown_of_a_version_is_never_given_to_another(guarded: Served) -> None:
+    guarded.book.models.register("majora", "v1")
+    guarded.book.models.register("gnn", "v1", parent="majora:v1")
+    whole, less = guarded.holding("viewer"), guarded.holding("viewer:gnn")
+    route = "/models/gnn/versions/v1"
+
+    for _ in range(2):
+        assert less.get(route).json()["facts"]["parents"] == []
+        assert whole.get(route).json()["facts"]["parents"][0]["model"] == "majora"
+    assert less.get(route).headers["etag"] != whole.get(route).headers["etag"]

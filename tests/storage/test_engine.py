@@ -17,7 +17,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from herdbook.errors import Invalid, Owned, Unavailable
+from herdbook.errors import Corrupt, Invalid, Owned, Unavailable
 from herdbook.services import events, versions
 from herdbook.storage.sql import schema
 from herdbook.storage.sql.engine import WAL_SAFE, Database
@@ -221,6 +221,8 @@ def test_connections_do_not_cross_a_fork(register: Register, children: int) -> N
         "nonsense",
         "mysql://user@host/name",
         "sqlite://",
+        "sqlite://herdbook.db",
+        "sqlite://folder/herdbook.db",
         "sqlite:///:memory:",
         "postgresql://host:port/name",
         "http://127.0.0.1:8477",
@@ -245,7 +247,7 @@ def test_a_password_is_never_shown() -> None:
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(Unavailable, match=r"the folder .* is not there"):
+    with pytest.raises(Invalid, match=r"the folder .* is not there"):
         Database(f"sqlite:///{tmp_path / 'none' / 'herdbook.db'}")
 
 
@@ -254,9 +256,36 @@ def test_a_file_that_is_no_database_says_so(tmp_path: Path) -> None:
 
     with (
         opened(tmp_path / "notes.txt") as database,
-        pytest.raises(Unavailable, match="not a database; give the path"),
+        pytest.raises(Corrupt, match="not a database; give the path"),
     ):
         schema.check(database)
+
+
+def test_an_address_of_two_slashes_is_told_of_the_third() -> None:
+    with pytest.raises(Invalid, match=r"three slashes.*sqlite:///folder/herdbook\.db"):
+        Database("sqlite://folder/herdbook.db")
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
+def test_a_new_file_and_a_copy_of_it_are_their_owners_alone(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        with opened(tmp_path / "herdbook.db") as database:
+            schema.upgrade(database)
+            Register(database).add("majora:v1")
+        schema.copy(tmp_path / "herdbook.db", tmp_path / "copy.db")
+    finally:
+        os.umask(before)
+
+    for name in ("herdbook.db", "copy.db"):
+        assert (tmp_path / name).stat().st_mode & 0o777 == 0o600
+
+
+def test_what_is_wrong_with_a_servers_own_file_is_not_its_callers_fault(tmp_path: Path) -> None:
+    (tmp_path / "herdbook.db").mkdir()
+
+    with pytest.raises(Unavailable, match="unable to open"):
+        Database(f"sqlite:///{tmp_path / 'herdbook.db'}", owner_url=URL).engine.connect()
 
 
 def test_a_folder_is_no_database(tmp_path: Path) -> None:
@@ -264,7 +293,7 @@ def test_a_folder_is_no_database(tmp_path: Path) -> None:
 
     with (
         opened(tmp_path / "herdbook.db") as database,
-        pytest.raises(Unavailable, match="unable to open"),
+        pytest.raises(Invalid, match="unable to open"),
     ):
         schema.check(database)
 
@@ -277,7 +306,7 @@ def test_a_damaged_file_says_to_restore_a_backup(path: Path) -> None:
     content[4096 * 2 : 4096 * 60] = b"\xff" * (4096 * 58)
     path.write_bytes(content)
 
-    with opened(path) as database, pytest.raises(Unavailable, match="restore a backup"):
+    with opened(path) as database, pytest.raises(Corrupt, match="restore a backup"):
         Register(database).add("majora")
 
 
@@ -289,7 +318,7 @@ def _write_as_nobody(path: Path, found: Any) -> None:
             read = Register(database).read(versions.get, "majora@latest").number
             try:
                 Register(database).add("majora")
-            except Unavailable as error:
+            except Invalid as error:
                 found.put((read, str(error)))
                 return
         found.put((read, "it was written"))

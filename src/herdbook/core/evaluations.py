@@ -102,10 +102,11 @@ def metric_value(value: float, *, metric: str) -> float:
             out, not written.
     """
     field = f"metrics.{metric}"
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    given = names.scalar(value)
+    if isinstance(given, bool) or not isinstance(given, int | float):
         raise Invalid(f"{field} must be a number, not {type(value).__name__}", field=field)
     try:
-        number = float(value)
+        number = float(given)
     except OverflowError:
         number = math.inf
     if not math.isfinite(number):
@@ -177,6 +178,7 @@ class Observation:
         ):
             if value is None:
                 continue
-            metric_value(value, metric=field)
-            if not 0 <= value <= top:
+            number = metric_value(value, metric=field)
+            object.__setattr__(self, field, number)
+            if not 0 <= number <= top:
                 raise Invalid(f"{field} is {value}; it must lie in 0 to {top:g}", field=field)

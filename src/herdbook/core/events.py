@@ -6,15 +6,54 @@ A chain alone does not show that its tail was cut off or the whole rewritten; a 
 (a sequence number and its hash) kept elsewhere does.
 """
 
+import difflib
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from herdbook.core import names
 from herdbook.core.wire import canonical, time_text
+from herdbook.errors import Invalid
 
 GENESIS = "0" * 64
+# Everything that is ever recorded; a test looks for each in the verbs.
+ACTIONS = frozenset(
+    {
+        "alias.moved",
+        "model.deleted",
+        "model.registered",
+        "model.restored",
+        "model.updated",
+        "token.created",
+        "token.revoked",
+        "version.deleted",
+        "version.registered",
+        "version.restored",
+        "version.revised",
+        "version.scored",
+        "version.status",
+        "version.updated",
+        "webhook.created",
+        "webhook.removed",
+    }
+)
+
+
+def action_name(text: str, *, field: str) -> str:
+    """Check the name of an action.
+
+    Raises:
+        Invalid: nothing of that name is ever recorded; says which come near.
+    """
+    names.key(text, field=field)
+    if text not in ACTIONS:
+        near = difflib.get_close_matches(text, sorted(ACTIONS), n=2, cutoff=0.5)
+        raise Invalid(
+            f"{text!r} is no action; write {' or '.join(near or sorted(ACTIONS))}", field=field
+        )
+    return text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -117,16 +117,24 @@ class Training:
     hardware: str = ""
 
     def __post_init__(self) -> None:
-        """Refuse facts that cannot be true."""
+        """Refuse facts that cannot be true; keep numbers as Python's own."""
         for name in ("framework", "base_model", "hardware"):
             names.optional_line(getattr(self, name), field=f"training.{name}")
-        for name in ("samples", "batch_size"):
-            _whole(getattr(self, name), at_least=0 if name == "samples" else 1, name=name)
-        for name in ("epochs", "learning_rate", "duration_hours", "cost_usd"):
-            _finite(getattr(self, name), name=name)
+        for name in _WHOLE:
+            found = names.scalar(getattr(self, name))
+            _check_whole(found, at_least=0 if name == "samples" else 1, name=name)
+            object.__setattr__(self, name, found)
+        for name in _FINITE:
+            found = names.scalar(getattr(self, name))
+            _check_finite(found, name=name)
+            object.__setattr__(self, name, found)
 
 
-def _whole(value: int | None, *, at_least: int, name: str) -> None:
+_WHOLE = ("samples", "batch_size")
+_FINITE = ("epochs", "learning_rate", "duration_hours", "cost_usd")
+
+
+def _check_whole(value: object, *, at_least: int, name: str) -> None:
     if value is None:
         return
     if isinstance(value, bool) or not isinstance(value, int):
@@ -138,7 +146,7 @@ def _whole(value: int | None, *, at_least: int, name: str) -> None:
         )
 
 
-def _finite(value: float | None, *, name: str) -> None:
+def _check_finite(value: object, *, name: str) -> None:
     if value is None:
         return
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -202,7 +210,7 @@ class Facts:
             names.line(dataset, field="training_data", limit=names.MODEL_NAME_LIMIT)
         for dependency in self.dependencies:
             names.line(dependency, field="dependencies")
-        names.metadata(self.metadata)
+        object.__setattr__(self, "metadata", names.metadata(self.metadata))
         if self.git_commit and not _COMMIT.match(self.git_commit):
             raise Invalid(
                 f"git_commit {self.git_commit!r:.80} is not a commit: give its hash",

@@ -6,9 +6,12 @@ that no two of them can be mistaken for each other on a disk that ignores case.
 
 import json
 import math
+import operator
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
+from numbers import Real
+from typing import Any
 
 from herdbook.errors import Invalid
 
@@ -197,46 +200,97 @@ def tags(given: Mapping[str, str] | Iterable[str], *, field: str = "tags") -> di
 
 
 def metadata(given: Mapping[str, object], *, field: str = "metadata") -> dict[str, object]:
-    """Check free metadata: a JSON object of at most 64 KiB and 16 levels, finite numbers."""
+    """Check free metadata: a JSON object of at most 64 KiB and 16 levels, finite numbers.
+
+    Returns:
+        A copy of Python's own kinds: lists for tuples, `int` and `float` for the scalars of
+        other libraries.
+    """
     if not isinstance(given, Mapping):
         raise Invalid(f"{field} must be an object, not {type(given).__name__}", field=field)
-    _check_json(given, field=field, depth=0)
-    size = len(json.dumps(given).encode())
+    found: dict[str, object] = _json(given, field=field, depth=0)
+    size = len(json.dumps(found).encode())
     if size > METADATA_BYTES_LIMIT:
         raise Invalid(
             f"{field} takes {size:,} bytes; the limit is {METADATA_BYTES_LIMIT:,}. "
             "Keep large things in a file of the version",
             field=field,
         )
-    return dict(given)
+    return found
 
 
-def _check_json(value: object, *, field: str, depth: int) -> None:
+def _json(value: object, *, field: str, depth: int) -> Any:
     if depth > METADATA_DEPTH_LIMIT:
         raise Invalid(f"{field} is nested over {METADATA_DEPTH_LIMIT} levels deep", field=field)
     match value:
         case Mapping():
-            for name, inner in value.items():
+            for name in value:
                 prose(name, field=f"{field} key", limit=LINE_LIMIT)
-                _check_json(inner, field=f"{field}.{name}"[:LINE_LIMIT], depth=depth + 1)
+            return {
+                str(name): _json(inner, field=f"{field}.{name}"[:LINE_LIMIT], depth=depth + 1)
+                for name, inner in value.items()
+            }
         case list() | tuple():
-            for inner in value:
-                _check_json(inner, field=field, depth=depth + 1)
+            return [_json(inner, field=field, depth=depth + 1) for inner in value]
         case _:
-            _check_scalar(value, field=field)
+            return _checked_scalar(value, field=field)
 
 
-def _check_scalar(value: object, *, field: str) -> None:
-    match value:
-        case None | bool():
-            return
-        case int() if abs(value) >= 2**63:
+def _checked_scalar(value: object, *, field: str) -> object:
+    found = scalar(value)
+    match found:
+        case int() if abs(found) >= 2**63:
             raise Invalid(f"{field} holds an integer over 64 bits", field=field)
-        case float() if not math.isfinite(value):
-            raise Invalid(f"{field} holds {value}; JSON has no such number", field=field)
+        case float() if not math.isfinite(found):
+            raise Invalid(f"{field} holds {found}; JSON has no such number", field=field)
         case str():
-            prose(value, field=field, limit=METADATA_BYTES_LIMIT)
-        case int() | float():
-            return
+            return str(prose(found, field=field, limit=METADATA_BYTES_LIMIT))
+        case None | bool() | int() | float():
+            return found
         case _:
             raise Invalid(f"{field} holds a {type(value).__name__}, which JSON cannot", field=field)
+
+
+def scalar(value: object) -> object:
+    """Give a number as Python's own `int` or `float`, whichever library it came from.
+
+    What is no single number (texts, truth values, arrays) is given as it is.
+
+    Example:
+        >>> from fractions import Fraction
+        >>> scalar(Fraction(1, 2)), scalar("0.5"), scalar(True)
+        (0.5, '0.5', True)
+    """
+    if value is None or type(value) in _OWN_KINDS:
+        return value
+    # An array of one element is no number: what it came from may have more the next time.
+    if isinstance(value, str) or getattr(value, "shape", ()) != ():
+        return value
+    for convert in (_index, _real, _item):
+        try:
+            found = convert(value)
+        except (TypeError, ValueError, RuntimeError):  # 0.5 of a tensor has no index, and so on
+            continue
+        if type(found) in _OWN_KINDS:
+            return found
+    return value
+
+
+_OWN_KINDS = frozenset({bool, int, float, str})
+
+
+def _index(value: Any) -> object:
+    return int(operator.index(value))
+
+
+def _real(value: Any) -> object:
+    if not isinstance(value, Real):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+
+
+def _item(value: Any) -> object:
+    return value.item() if hasattr(value, "item") else None

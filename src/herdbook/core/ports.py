@@ -141,6 +141,14 @@ class Deployments(Protocol):
 class Lineage(Protocol):
     """The pedigree, by recursive SQL."""
 
+    def nearest(
+        self, version: Version, *, down: bool, depth: int, skip: int, size: int
+    ) -> Sequence[Relative]:
+        """Give `size` ancestors, or descendants, after the `skip` nearest ones, nearest first.
+
+        Those at most `depth` steps away; no more is walked than is given.
+        """
+
     def ancestors(self, version: Version, *, depth: int) -> Sequence[Relative]:
         """Every ancestor at most `depth` steps away, nearest first."""
 

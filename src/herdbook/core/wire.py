@@ -16,6 +16,7 @@ from functools import cache
 from operator import attrgetter
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
+from herdbook.core import names
 from herdbook.errors import Invalid
 
 T = TypeVar("T")
@@ -70,7 +71,14 @@ def _writer(kind: Any) -> Callable[[Any], Any]:  # noqa: PLR0911 - one answer a 
         return lambda data: {name: plain(getattr(data, name)) for name in names}
     if issubclass(kind, int | float | str):
         return lambda data: data
-    raise TypeError(f"{kind.__name__} has no JSON notation")
+    return _foreign
+
+
+def _foreign(data: object) -> Any:
+    found = names.scalar(data)
+    if type(found) not in _SAME:
+        raise TypeError(f"{type(data).__name__} has no JSON notation")
+    return found
 
 
 def dumps(value: object) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from herdbook.core import names
-from herdbook.core.access import Action
+from herdbook.core.access import Action, missing_model
 from herdbook.core.deployments import Alias, Holding, Move, MoveKind
 from herdbook.core.events import Change
 from herdbook.core.models import Model, Status, Version, check_transition
@@ -16,6 +16,7 @@ from herdbook.core.ports import Work
 from herdbook.core.refs import CHAMPION, LATEST, VersionRef, version_ref
 from herdbook.core.wire import plain
 from herdbook.errors import Conflict, Invalid, NotFound, RefusedMove, StaleEpoch
+from herdbook.services.rollback import steps_back
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,6 @@ class Place:
 
 
 SLOTS = ("blue", "green")
-STEPS_LIMIT = 1_000
 
 
 def promote(
@@ -83,8 +83,8 @@ def rollback(  # noqa: PLR0913 - the three ways to say where to
         work: the unit of work.
         model: the model's name.
         alias: the alias to move.
-        steps: how many versions back, 1 to 1,000; a second rollback goes further back, not
-            forward again.
+        steps: how many versions back, 1 to 1,000; deleted and archived ones are stepped over.
+            A second rollback goes further back, not forward again.
         to: the number to go back to; it must have held the alias before.
         to_time: go back to what it pointed at then.
         reason: why, kept with the move.
@@ -119,27 +119,8 @@ def _target(work: Work, place: Place, *, steps: int, to: str, to_time: datetime 
         if not held:
             raise NotFound(f"{model}@{alias} pointed nowhere at {to_time:%Y-%m-%d %H:%M:%S}Z")
         return held[0].since
-    return _steps_back(work, place, steps)
-
-
-def _steps_back(work: Work, place: Place, steps: int) -> Move:
-    model, alias, epoch = place.model, place.alias, place.epoch
-    if not 1 <= steps <= STEPS_LIMIT:
-        raise Invalid(f"steps is {steps}; it must be 1 to {STEPS_LIMIT:,}", field="steps")
-    move = work.deployments.at_epoch(model, alias, epoch) if epoch else None
-    for gone in range(steps):
-        back = move.back_epoch if move else 0
-        move = work.deployments.at_epoch(model, alias, back) if back else None
-        if move is None:
-            raise NotFound(
-                f"{model}@{alias} cannot go {steps} back: its history reaches {gone} "
-                f"version{'' if gone == 1 else 's'} back; `herdbook deployments history {model}` "
-                "shows it",
-                field="steps",
-            )
-    if move is None or not move.to_number:
-        raise NotFound(f"{model}@{alias} pointed nowhere then; choose a version with --to")
-    return move
+    present = place.present.number if place.present else ""
+    return steps_back(work, model, alias, steps=steps, epoch=place.epoch, present=present)
 
 
 def switch(  # noqa: PLR0913 - two slots, an alias and the move's own facts
@@ -163,6 +144,10 @@ def switch(  # noqa: PLR0913 - two slots, an alias and the move's own facts
         reason: why, kept with the move.
         expected_epoch: refuse unless the alias is at this epoch.
     """
+    if len(slots) != len(SLOTS):
+        raise Invalid(f"{len(slots)} slots; give two, such as blue and green", field="slots")
+    for name in [to] if to else slots:
+        names.alias_name(name, field="to" if to else "slots")
     place = _place(work, model, alias, expected_epoch)
     live = place.present
     held = {name: work.deployments.get(model, name) for name in ([to] if to else slots)}
@@ -340,10 +325,9 @@ def history(
     page_size: int = PAGE_DEFAULT,
     page: str | None = None,
 ) -> Page[Move]:
-    """Give moves, newest first: of one alias, one model or all."""
+    """Give moves, newest first: of one alias, one model or all; of deleted models too."""
     if model:
-        work.by.allow(Action.READ, names.model_name(model))
-        work.models.get(model)
+        _check_ever(work, model)
     return work.deployments.moves(
         model=model or None, alias=alias or None, size=checked_size(page_size), page=page
     )
@@ -352,7 +336,7 @@ def history(
 def at(
     work: Work, *, time: datetime | None = None, model: str = "", alias: str = CHAMPION
 ) -> Page[Holding]:
-    """Tell what an alias pointed at at a time, and who put it there.
+    """Tell what an alias pointed at at a time, and who put it there; of deleted models too.
 
     Args:
         work: the unit of work.
@@ -361,7 +345,13 @@ def at(
         alias: the alias.
     """
     if model:
-        work.by.allow(Action.READ, names.model_name(model))
-        work.models.get(model)
+        _check_ever(work, model)
     held = work.deployments.at(time or work.now(), model=model or None, alias=alias)
     return Page(items=tuple(held))
+
+
+def _check_ever(work: Work, model: str) -> None:
+    """Refuse a model that never was: history outlives what it is of."""
+    work.by.allow(Action.READ, names.model_name(model))
+    if not work.models.exists(model):
+        raise missing_model(model)

@@ -21,6 +21,7 @@ from herdbook.core.ports import Work
 from herdbook.core.refs import VersionRef, version_ref
 from herdbook.core.wire import plain
 from herdbook.errors import Invalid
+from herdbook.services.sight import shown
 
 OBSERVATIONS_PER_CALL_LIMIT = 10_000
 
@@ -86,7 +87,7 @@ def score(
             body={"scores": plain(recorded)},
         )
     )
-    return changed
+    return shown(work, changed)
 
 
 def history(

@@ -1,5 +1,6 @@
 """Register models, look them up, change what is known about them."""
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -12,7 +13,7 @@ from herdbook.core.pages import page_size as checked_size
 from herdbook.core.ports import Work
 from herdbook.core.refs import CHAMPION
 from herdbook.core.wire import plain
-from herdbook.errors import Conflict
+from herdbook.errors import AlreadyExists, Conflict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +63,35 @@ def begin(work: Work, name: str, about: About) -> Model:
     work.models.add(made)
     work.record(Change(action="model.registered", model=name, body=plain(made)))
     return made
+
+
+def ensure(work: Work, name: str, about: About) -> Model:
+    """Give a model locked, added when it is not there, its empty type and owner filled in.
+
+    Raises:
+        Conflict: it has another type or owner.
+    """
+    if not work.models.exists(name):
+        try:
+            begin(work, name, about)
+        except AlreadyExists:
+            # Another work may have begun it meanwhile; only another spelling is an error.
+            if not work.models.exists(name):
+                raise
+    entry = work.models.lock(name)
+    for field_, there, given in (
+        ("type", entry.type, about.type),
+        ("owner", entry.owner, about.owner),
+    ):
+        if there and given and there != given:
+            raise Conflict(
+                f"{field_} of {name} is {there}, not {given}; leave it out, or change it with "
+                f"`herdbook models update {name} --{field_} {shlex.quote(given)}`",
+                field="model_type" if field_ == "type" else field_,
+            )
+    return replace(
+        entry, type=entry.type or about.type or "", owner=entry.owner or about.owner or ""
+    )
 
 
 def get(work: Work, model: str) -> Model:
@@ -117,7 +147,7 @@ def update(work: Work, model: str, *, about: About) -> Model:
         if (value := getattr(about, name)) is not None
     }
     if "metadata" in given:
-        names.metadata(given["metadata"])
+        given["metadata"] = names.metadata(given["metadata"])
     changed = replace(found, **given, tags=retagged(found.tags, about))
     if changed == found:
         return found

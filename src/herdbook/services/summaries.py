@@ -12,6 +12,7 @@ from herdbook.core.summaries import Comparison, Summary
 from herdbook.core.summaries import compare as compared
 from herdbook.errors import Invalid, NotFound
 from herdbook.services import versions
+from herdbook.services.sight import shown
 
 COMPARE_LIMIT = 20
 
@@ -73,7 +74,7 @@ def _first(
     found = work.versions.page(query, model=model or None, size=1, page=None).items
     if not found:
         raise NotFound(f"no version{' of ' + model if model else ''} has a {missing}")
-    return found[0]
+    return shown(work, found[0])
 
 
 def summary(work: Work, *, model: str = "") -> Summary:

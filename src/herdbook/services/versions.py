@@ -25,9 +25,10 @@ from herdbook.core.pages import page_size as checked_size
 from herdbook.core.ports import Work
 from herdbook.core.refs import VersionRef, version_ref
 from herdbook.core.wire import dumps, plain
-from herdbook.errors import AlreadyExists, Conflict, Cycle, Immutable, Invalid
+from herdbook.errors import Conflict, Cycle, Immutable, Invalid
 from herdbook.services import deployments, evaluations, models
 from herdbook.services.models import About, differs, retagged
+from herdbook.services.sight import shown, shown_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,14 +86,14 @@ def register(work: Work, model: str, *, draft: Draft) -> Version:
     Raises:
         AlreadyExists: the number is taken, by a deleted version too.
         NotFound: a parent is not there.
+        Conflict: the model has another type or owner.
     """
     work.by.allow(Action.WRITE, names.model_name(model))
     if draft.status is Status.PRODUCTION:
         work.by.allow(Action.DEPLOY, model)
     if draft.status in {Status.DEPRECATED, Status.ARCHIVED}:
         raise Invalid(f"a version cannot begin as {draft.status}", field="status")
-    _begin_model(work, model, About(type=draft.model_type, owner=draft.owner))
-    entry = work.models.lock(model)
+    entry = models.ensure(work, model, About(type=draft.model_type, owner=draft.owner))
     version = _build(work, model, draft)
     recorded = evaluations.checked(
         version, draft.metrics, work, draft.metrics_source, draft.metrics_dataset
@@ -106,8 +107,6 @@ def register(work: Work, model: str, *, draft: Draft) -> Version:
     work.models.save(
         replace(
             entry,
-            type=entry.type or draft.model_type,
-            owner=entry.owner or draft.owner,
             versions=entry.versions + 1,
             latest=version.number,
             updated_at=work.now(),
@@ -118,17 +117,6 @@ def register(work: Work, model: str, *, draft: Draft) -> Version:
         deployments.promote(work, version.ref, reason="registered into production")
         return work.versions.get(VersionRef(model, version.number))
     return scored
-
-
-def _begin_model(work: Work, model: str, about: About) -> None:
-    if work.models.exists(model):
-        return
-    try:
-        models.begin(work, model, about)
-    except AlreadyExists:
-        # Another work may have begun the same model meanwhile; only another spelling is an error.
-        if not work.models.exists(model):
-            raise
 
 
 def _build(work: Work, model: str, draft: Draft) -> Version:
@@ -185,17 +173,17 @@ def _facts(work: Work, draft: Draft, *, child: str) -> Facts:
 
 
 def get(work: Work, ref: str | VersionRef) -> Version:
-    """Give a version by number, alias or `latest`."""
+    """Give a version by number, alias or `latest`, without parents the actor may not read."""
     found = version_ref(ref)
     work.by.allow(Action.READ, found.model)
-    return work.versions.get(found)
+    return shown(work, work.versions.get(found))
 
 
 def text(work: Work, ref: str | VersionRef) -> str:
     """Give a version as JSON text, undecoded: the quickest way to one that is only passed on."""
     found = version_ref(ref)
     work.by.allow(Action.READ, found.model)
-    return work.versions.text(found)
+    return shown_text(work, work.versions.text(found))
 
 
 def locked(work: Work, ref: str | VersionRef, *, action: Action) -> Version:
@@ -218,7 +206,8 @@ def page(
     if model:
         models.get(work, model)
     query = filters.parse(filter, search.VERSION_FIELDS)
-    return work.versions.page(query, model=model or None, size=checked_size(page_size), page=page)
+    found = work.versions.page(query, model=model or None, size=checked_size(page_size), page=page)
+    return replace(found, items=tuple(shown(work, version) for version in found.items))
 
 
 def texts(
@@ -233,9 +222,12 @@ def texts(
     if model:
         models.get(work, model)
     query = filters.parse(filter, search.VERSION_FIELDS)
-    return work.versions.page_texts(
+    found = work.versions.page_texts(
         query, model=model or None, size=checked_size(page_size), page=page
     )
+    if work.by.sees_all():
+        return found
+    return replace(found, items=tuple(shown_text(work, text) for text in found.items))
 
 
 def annotate(work: Work, ref: str | VersionRef, *, about: About) -> Version:
@@ -319,7 +311,7 @@ def set_status(work: Work, ref: str | VersionRef, *, status: Status, reason: str
     """Move a version along its life; into production makes it the champion."""
     if status is Status.PRODUCTION:
         moved = deployments.promote(work, ref, reason=reason)
-        return work.versions.get(VersionRef(moved.model, moved.to_number))
+        return shown(work, work.versions.get(VersionRef(moved.model, moved.to_number)))
     found = locked(work, ref, action=Action.WRITE)
     names.prose(reason, field="reason")
     if found.status is Status.PRODUCTION:
@@ -340,17 +332,17 @@ def set_status(work: Work, ref: str | VersionRef, *, status: Status, reason: str
     if found.status in UNSEALED and status not in UNSEALED:
         body["sealed"] = found.digest
     work.record(Change(action="version.status", model=found.model, number=found.number, body=body))
-    return changed
+    return shown(work, changed)
 
 
 def _saved(work: Work, found: Version, changed: Version, *, action: str) -> Version:
     if changed == found:
-        return found
+        return shown(work, found)
     changed = replace(changed, updated_at=work.now())
     work.versions.save(changed)
     body = {"was": differs(found, changed), "is": differs(changed, found)}
     work.record(Change(action=action, model=found.model, number=found.number, body=body))
-    return changed
+    return shown(work, changed)
 
 
 def delete(work: Work, ref: str | VersionRef, *, reason: str = "") -> Version:
@@ -373,7 +365,7 @@ def delete(work: Work, ref: str | VersionRef, *, reason: str = "") -> Version:
             body={"reason": reason},
         )
     )
-    return found
+    return shown(work, found)
 
 
 def restore(work: Work, ref: str | VersionRef) -> Version:
@@ -384,7 +376,7 @@ def restore(work: Work, ref: str | VersionRef) -> Version:
     found = work.versions.restore(wanted)
     _recount(work, found.model, 1)
     work.record(Change(action="version.restored", model=found.model, number=found.number, body={}))
-    return found
+    return shown(work, found)
 
 
 def _recount(work: Work, model: str, by: int) -> None:

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from herdbook.core import names
 from herdbook.core.access import Action, Grant, Role
-from herdbook.core.events import Change, Event
+from herdbook.core.events import Change, Event, action_name
 from herdbook.core.pages import PAGE_DEFAULT, Page
 from herdbook.core.pages import page_size as checked_size
 from herdbook.core.ports import Work
@@ -26,7 +25,7 @@ def create(work: Work, url: str, *, actions: Sequence[str] = (), model: str = "*
     work.by.allow(Action.ADMIN)
     Grant(Role.VIEWER, model)
     for action in actions:
-        names.key(action, field="actions")
+        action_name(action, field="actions")
     webhook = Webhook(
         id=0,
         url=webhook_url(url),

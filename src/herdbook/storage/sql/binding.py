@@ -4,13 +4,15 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, func, insert, literal, select, tuple_
+from sqlalchemy import BigInteger, Connection, and_, func, insert, literal, select, tuple_
 
 from herdbook.errors import Corrupt
 from herdbook.storage.sql.rows import BATCH, each
 from herdbook.storage.sql.tables import (
+    aliases,
     datasets,
     models,
+    moves,
     parents,
     version_datasets,
     versions,
@@ -40,6 +42,7 @@ def bind(connection: Connection) -> None:
             batch = []
     _relate(connection, batch)
     _check_ordinals(connection)
+    _check_champions(connection)
     _check_cycles(connection)
 
 
@@ -101,6 +104,44 @@ def _check_ordinals(connection: Connection) -> None:
     name = connection.execute(asked).scalar_one_or_none()
     if name is not None:
         raise Corrupt(f"the counter of {name} is behind its versions; the export was changed")
+
+
+def _check_champions(connection: Connection) -> None:
+    """See that aliases, versions and models tell the same story."""
+    held: dict[str, dict[str, str]] = {}
+    asked = (
+        select(models.c.name, aliases.c.name, aliases.c.epoch, versions, moves.c.to_id)
+        .join(models, models.c.id == aliases.c.model_id)
+        .outerjoin(versions, versions.c.id == aliases.c.version_id)
+        .outerjoin(
+            moves,
+            and_(
+                moves.c.model_id == aliases.c.model_id,
+                moves.c.alias == aliases.c.name,
+                moves.c.epoch == aliases.c.epoch,
+            ),
+        )
+    )
+    for row in connection.execute(asked):
+        if row.to_id != row.id or row.epoch < 1 or (row.id and row.tombstone is not None):
+            raise Corrupt(f"{row[0]}@{row[1]} is not where its history put it; it was changed")
+        if row.id:
+            held.setdefault(row[0], {})[row[1]] = row.number
+    _check_told(connection, held)
+
+
+def _check_told(connection: Connection, held: Mapping[str, Mapping[str, str]]) -> None:
+    champions = {name: found.get("champion", "") for name, found in held.items()}
+    for name, doc in connection.execute(select(models.c.name, models.c.doc)):
+        if json.loads(doc)["aliases"] != held.get(name, {}):
+            raise Corrupt(f"the aliases of {name} differ from its own account of them")
+    asked = select(models.c.name, versions.c.number, versions.c.status, versions.c.about)
+    for name, number, status, about in connection.execute(asked.join(models)):
+        own = sorted(alias for alias, at in held.get(name, {}).items() if at == number)
+        if (status == "production") != (champions.get(name) == number):
+            raise Corrupt(f"{name}:{number} is {status}, its champion {champions.get(name)!r}")
+        if json.loads(about)["aliases"] != own or (own and status == "archived"):
+            raise Corrupt(f"the aliases of {name}:{number} differ from its own account of them")
 
 
 def _check_cycles(connection: Connection) -> None:

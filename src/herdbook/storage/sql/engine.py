@@ -7,6 +7,7 @@ DELETE, as it is for whoever cannot be sure.
 """
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -20,7 +21,7 @@ from sqlalchemy import URL, Connection, Engine, StaticPool, create_engine, event
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from herdbook.errors import Invalid, Owned, Unavailable
+from herdbook.errors import Corrupt, HerdbookError, Invalid, Owned, Unavailable
 
 BUSY_TIMEOUT_MS: Final = 30_000
 WAL_SAFE: Final = sqlite3.sqlite_version_info >= (3, 51, 3)
@@ -35,9 +36,9 @@ class Database:
         busy_timeout_ms: how long a SQLite writer waits for another.
 
     Raises:
-        Invalid: the address is not one.
+        Invalid: the address is not one, or nothing can be opened there.
         Owned: a server owns the SQLite file.
-        Unavailable: the database cannot be opened.
+        Unavailable: the database cannot be opened now, but may be later.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Database:
     ) -> None:
         self.url = _address(url)
         self._timeout_ms = busy_timeout_ms
+        self._served = bool(owner_url)
         self._lock_file: int | None = None
         self.owns_file = False
         self._single = threading.Lock()
@@ -115,31 +117,18 @@ class Database:
 
     def _clear(self, error: Exception) -> Exception:
         text = str(getattr(error, "orig", error)).strip()
-        mends = {
-            "locked": "another process is writing; try again",
-            "disk is full": "free some space and try again",
-            "No space left": "free some space and try again",
-            "disk I/O": "look at the disk, then run `herdbook doctor`",
-            "malformed": "restore a backup with `herdbook db restore`",
-            "not a database": "give the path of a Herdbook database",
-            "readonly": "make the file and its folder writable",
-            "unable to open": "make sure its folder exists and is writable",
-            "connect": "make sure the server runs and the address is right",
-            "resolve": "make sure the host's name is right",
-            "authentication": "give the right user and password",
-            "does not exist": "create the database first",
-            "terminat": "the server stopped; try again when it runs",
-            "shutting down": "the server stopped; try again when it runs",
-        }
-        mend = next((m for sign, m in mends.items() if sign in text), "")
+        kind, mend = next((told for sign, told in _MENDS.items() if sign in text), (None, ""))
         # psycopg's OperationalError is about the server, sqlite3's may also be about the SQL.
         lost = getattr(error, "connection_invalidated", False) or (
             isinstance(error, OperationalError) and not self.is_sqlite
         )
-        if not mend and not lost:
+        if kind is None and not lost:
             return error
+        if kind is None or (kind is Invalid and self._served):
+            # Whoever asks a server has no hand in where its database is.
+            kind = Unavailable
         first = text.splitlines()[0] if text else type(error).__name__
-        return Unavailable(f"{self.shown} cannot be used: {first}; {mend or 'try again'}")
+        return kind(f"{self.shown} cannot be used: {first}; {mend or 'try again'}")
 
     def _postgresql(self) -> Engine:
         return create_engine(
@@ -154,11 +143,17 @@ class Database:
     def _sqlite(self, *, single: bool = False) -> Engine:
         options: dict[str, Any] = {"poolclass": StaticPool} if single else {}
         engine = create_engine(
-            self.url,
+            self.url.set(drivername="sqlite"),
             connect_args={"check_same_thread": False, "timeout": self._timeout_ms / 1000},
             **options,
         )
         reads_only = self.owns_file and not single
+
+        @event.listens_for(engine, "do_connect")
+        def begin_private(*_: object) -> None:
+            if self.path is not None and not self.path.exists():
+                with contextlib.suppress(OSError):  # SQLite will say what is wrong there
+                    create_private(self.path)
 
         @event.listens_for(engine, "connect")
         def prepare(connection: sqlite3.Connection, _record: object) -> None:
@@ -188,6 +183,8 @@ class Database:
 
     def _claim(self, owner_url: str) -> None:
         path = self.path
+        if "uri" in self.url.query:
+            raise Invalid("give the path of the file itself, without uri=", field="url")
         if path is None or self.url.database in {None, "", ":memory:"}:
             raise Invalid(
                 "a register in memory would be lost; give sqlite:///a-file.db", field="url"
@@ -195,11 +192,16 @@ class Database:
         with self._opening():
             there = path.parent.is_dir()
         if not there:
-            raise Unavailable(f"the folder {path.parent} is not there; make it, or choose another")
+            raise Invalid(
+                f"the folder {path.parent} is not there; make it, or choose another", field="url"
+            )
         if WAL_SAFE or not os.access(path.parent, os.W_OK):
             return
+        # One file has one owner, whatever link it was reached by.
         with self._opening():
-            self._lock_file = os.open(f"{path}-owner", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._lock_file = os.open(
+                f"{path.resolve()}-owner", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
+            )
         if owner_url:
             self.owns_file = _locked(self._lock_file, fcntl.LOCK_EX)
         if self.owns_file:
@@ -210,7 +212,7 @@ class Database:
                 0,
             )
         elif not _locked(self._lock_file, fcntl.LOCK_SH):
-            held = json.loads(os.pread(self._lock_file, 4_096, 0) or b"{}")
+            held = _owner(self._lock_file)
             os.close(self._lock_file)
             self._lock_file = None
             raise Owned(
@@ -223,7 +225,41 @@ class Database:
         try:
             yield
         except OSError as error:
-            raise Unavailable(f"{self.shown} cannot be opened: {error.strerror}") from error
+            kind = Unavailable if error.errno in _PASSING else Invalid
+            raise kind(f"{self.shown} cannot be opened: {error.strerror}") from error
+
+
+# Unavailable is what may heal by itself, so that trying again makes sense.
+_PASSING: Final = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EIO}
+_MENDS: Final[dict[str, tuple[type[HerdbookError], str]]] = {
+    "locked": (Unavailable, "another process is writing; try again"),
+    "disk is full": (Unavailable, "free some space and try again"),
+    "No space left": (Unavailable, "free some space and try again"),
+    "disk I/O": (Unavailable, "look at the disk, then run `herdbook doctor`"),
+    "malformed": (Corrupt, "restore a backup with `herdbook db restore`"),
+    "not a database": (Corrupt, "give the path of a Herdbook database"),
+    "readonly": (Invalid, "make the file and its folder writable"),
+    "unable to open": (Invalid, "make sure its folder exists and is writable"),
+    "authentication": (Invalid, "give the right user and password"),
+    "does not exist": (Invalid, "create the database first"),
+    "invalid connection option": (Invalid, "leave that out of the address"),
+    "resolve": (Unavailable, "make sure the host's name is right"),
+    "connect": (Unavailable, "make sure the server runs and the address is right"),
+    "terminat": (Unavailable, "the server stopped; try again when it runs"),
+    "shutting down": (Unavailable, "the server stopped; try again when it runs"),
+}
+
+
+def create_private(path: Path) -> None:
+    """Make an empty file only its owner may read and write, whatever the umask.
+
+    What SQLite puts beside a database has the same mode.
+    """
+    made = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        os.fchmod(made, 0o600)
+    finally:
+        os.close(made)
 
 
 def alone(connection: Connection, key: int) -> None:
@@ -236,6 +272,29 @@ def hold_still(connection: Connection) -> None:
     """Let a transaction that has read nothing yet see one state of the database throughout."""
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+
+
+def _owner(file: int) -> dict[str, Any]:
+    # Who may write the folder may write this file; only one's own says where to go instead.
+    if os.fstat(file).st_uid not in {os.geteuid(), 0}:
+        return {}
+    try:
+        found = json.loads(os.pread(file, 4_096, 0))
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def triggers(connection: Connection) -> set[str]:
+    """Give the names of the triggers that are there and not switched off."""
+    asked = "SELECT name FROM sqlite_master WHERE type = 'trigger'"
+    if connection.dialect.name == "postgresql":
+        asked = (
+            "SELECT tgname FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid "
+            "WHERE NOT tgisinternal AND tgenabled IN ('O', 'A') "
+            "AND relnamespace = current_schema()::regnamespace"
+        )
+    return {str(name) for (name,) in connection.exec_driver_sql(asked)}
 
 
 def _locked(file: int, kind: int) -> bool:
@@ -255,6 +314,12 @@ def _address(url: str) -> URL:
         raise Invalid(
             f"{url.split('@')[-1]!r} is not the address of a register: write "
             "sqlite:///herdbook.db, postgresql://user@host/name or http://host:8477",
+            field="url",
+        )
+    if found.get_backend_name() == "sqlite" and found.host:
+        path = "/".join(filter(None, (found.host, found.database)))
+        raise Invalid(
+            f"the address of a file has three slashes, of an absolute path four: sqlite:///{path}",
             field="url",
         )
     return found

@@ -10,7 +10,7 @@ from typing import Final
 from sqlalchemy import Connection, inspect, text
 
 from herdbook.errors import SchemaMismatch, Unavailable
-from herdbook.storage.sql.engine import Database
+from herdbook.storage.sql.engine import Database, create_private
 
 HEAD: Final = "0001"
 LOCK_KEY: Final = 4_843_784_877
@@ -94,7 +94,7 @@ def _run(connection: Connection) -> None:
 
 
 def copy(source: Path, target: Path) -> None:
-    """Write a consistent copy of a SQLite file, also under load.
+    """Write a consistent copy of a SQLite file, also under load, that only its owner reads.
 
     Raises:
         Unavailable: the target is there already, or cannot be written.
@@ -103,6 +103,7 @@ def copy(source: Path, target: Path) -> None:
         raise Unavailable(f"{target} is there already; choose another name")
     partial = target.with_name(target.name + ".part")
     try:
+        create_private(partial)
         with contextlib.closing(
             sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True)
         ) as connection:

@@ -36,8 +36,8 @@ def decoded(text: str) -> Version:
     return wire.value(Version, json.loads(text))
 
 
-def _text(row: Any) -> str:
-    # What is known about a version, with what it is put inside.
+def row_text(row: Any) -> str:
+    """Give the JSON text of a version: what is known about it, with what it is put inside."""
     return f'{row.about[:-1]},"facts":{row.facts}}}'
 
 
@@ -65,7 +65,7 @@ class SqlVersions:
     def get(self, ref: VersionRef) -> Version:
         """Give a version by number (by value), alias or `latest`; NotFound or Gone."""
         row = self._row(ref)
-        found = decoded(_text(row))
+        found = decoded(row_text(row))
         self._met[found.model, found.ordinal] = Met(
             row.id, found.digest, found.tags, sealed=found.sealed
         )
@@ -74,7 +74,7 @@ class SqlVersions:
 
     def text(self, ref: VersionRef) -> str:
         """Give the same as JSON text."""
-        return _text(self._row(ref))
+        return row_text(self._row(ref))
 
     def _row(self, ref: VersionRef) -> Any:
         row = self._connection.execute(*_lookup(ref)).one_or_none()
@@ -113,7 +113,7 @@ class SqlVersions:
         if key not in self._met:
             row = self._connection.execute(*_lookup(VersionRef(version.model, version.number)))
             found = row.one()
-            kept = decoded(_text(found))
+            kept = decoded(row_text(found))
             self._met[key] = Met(found.id, kept.digest, kept.tags, sealed=kept.sealed)
         return self._met[key]
 
@@ -232,7 +232,7 @@ class SqlVersions:
             size=size,
             page=page,
             within=model or "",
-            text=_text,
+            text=row_text,
         )
 
     def remove(self, version: Version, *, by: str, reason: str) -> None:
@@ -255,7 +255,7 @@ class SqlVersions:
         row = self._connection.execute(*_lookup(ref)).one_or_none() if ref.number else None
         if row is None or row.tombstone is None:
             raise NotFound(f"no deleted version is called {ref}", field="ref")
-        version = decoded(_text(row))
+        version = decoded(row_text(row))
         self._hide(version, None)
         return version
 
