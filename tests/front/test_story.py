@@ -85,6 +85,20 @@ def test_the_champion_moves_and_goes_back(book: Herdbook) -> None:
     assert book.deployments.alias("search/ranker").epoch == 3
 
 
+def test_what_is_set_current_or_deployed_twice_is_done_once(book: Herdbook) -> None:
+    two_versions(book)
+
+    once = book.deployments.set_deployed("search/ranker:1.0.0", reason="first")
+    twice = book.deployments.set_current("search/ranker:1.0.0")
+    out = book.deployments.set_deployed("search/ranker:1.0.0", deployed=False)
+
+    assert (once.number, once.epoch, twice.epoch) == ("1.0.0", 1, 1)
+    assert (out.number, out.epoch) == ("", 2)
+    book.deployments.set_current("search/ranker:1.0.1")
+    with pytest.raises(errors.Conflict, match="is in production"):
+        book.deployments.set_deployed("search/ranker:1.0.0", deployed=False)
+
+
 def test_blue_and_green_are_two_aliases_and_a_switch(book: Herdbook) -> None:
     two_versions(book)
     book.deployments.promote("search/ranker:1.0.0", alias="blue")

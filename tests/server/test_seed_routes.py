@@ -60,14 +60,25 @@ def test_set_current_makes_the_champion(local: Served) -> None:
     moved = client.post(
         f"/models/{NAME}/versions/1.1.0/set-current", json={"version": "1.1.0"}
     ).json()
-    back = client.post(f"/models/{NAME}/versions/1.0.0/set-current")
+    again = client.post(f"/models/{NAME}/versions/1.1.0/set-current").json()
+    back = client.post(f"/models/{NAME}/versions/1.0.0/set-current").json()
 
-    assert (moved["alias"], moved["from_number"], moved["to_number"]) == (
-        "champion",
-        "1.0.0",
-        "1.1.0",
-    )
-    assert back.json()["to_number"] == "1.0.0"
+    assert (moved["name"], moved["number"], moved["epoch"]) == ("champion", "1.1.0", 2)
+    assert again == moved
+    assert (back["number"], back["epoch"]) == ("1.0.0", 3)
+
+
+def test_set_deployed_puts_into_production_and_takes_out(local: Served) -> None:
+    client = local.client()
+    client.post("/models/register", json=REGISTRATION)
+    route = f"/models/{NAME}/versions/1.0.0/set-deployed"
+
+    out = client.post(route, json={"deployed": False}).json()
+    again = client.post(route, json={"deployed": False}).json()
+    back = client.post(route, json={"deployed": True}).json()
+
+    assert (out["number"], again["number"], back["number"]) == ("", "", "1.0.0")
+    assert client.get(f"/models/{NAME}/versions/1.0.0").json()["status"] == "production"
 
 
 def test_set_current_with_two_different_versions_is_invalid(local: Served) -> None:

@@ -114,6 +114,8 @@ ROUTES: Final[dict[str, Route]] = {
     "evaluations.operational": Route("GET", _VERSION + "/operational"),
     "deployments.promote": Route("PUT", _ALIAS, _target),
     "deployments.rollback": Route("POST", _ALIAS + "/rollback"),
+    "deployments.set_current": Route("POST", _VERSION + "/set-current"),
+    "deployments.set_deployed": Route("POST", _VERSION + "/set-deployed"),
     "deployments.switch": Route("POST", _ALIAS + "/switch"),
     "deployments.remove": Route("DELETE", _ALIAS),
     "deployments.alias": Route("GET", _ALIAS),

@@ -107,3 +107,5 @@ def configure(form: str) -> None:
     handler.setFormatter(_Redacting(formatter))
     root = logging.getLogger()
     root.handlers, root.level = [handler], logging.INFO
+    # What it sets itself up with is no news to whoever runs a server.
+    logging.getLogger("alembic").setLevel(logging.WARNING)

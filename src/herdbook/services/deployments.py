@@ -123,6 +123,49 @@ def _target(work: Work, place: Place, *, steps: int, to: str, to_time: datetime 
     return steps_back(work, model, alias, steps=steps, epoch=place.epoch, present=present)
 
 
+def set_current(
+    work: Work, ref: str | VersionRef, *, reason: str = "", expected_epoch: int | None = None
+) -> Alias:
+    """Make a version the champion; one that is already stays so."""
+    return set_deployed(work, ref, reason=reason, expected_epoch=expected_epoch)
+
+
+def set_deployed(
+    work: Work,
+    ref: str | VersionRef,
+    *,
+    deployed: bool = True,
+    reason: str = "",
+    expected_epoch: int | None = None,
+) -> Alias:
+    """Put a version into production, or take it out; asked for twice, it is done once.
+
+    Returns:
+        The alias champion as it is then; its number is "" when nothing is in production.
+
+    Raises:
+        Conflict: another version is in production than the one to take out.
+    """
+    wanted = version_ref(ref)
+    place = _place(work, wanted.model, CHAMPION, expected_epoch)
+    number = work.versions.get(wanted).number
+    held = place.present.number if place.present else ""
+    if not deployed and held not in {number, ""}:
+        raise Conflict(f"{wanted.model} {held} is in production, not {number}", field="ref")
+    if deployed and held != number:
+        promote(work, wanted, reason=reason)
+    elif not deployed and held:
+        remove(work, wanted.model, CHAMPION, reason=reason)
+    return work.deployments.get(wanted.model, CHAMPION) or Alias(
+        model=wanted.model,
+        name=CHAMPION,
+        number="",
+        epoch=work.deployments.epoch(wanted.model, CHAMPION),
+        moved_at=work.now(),
+        moved_by=work.by.name,
+    )
+
+
 def switch(  # noqa: PLR0913 - two slots, an alias and the move's own facts
     work: Work,
     model: str,

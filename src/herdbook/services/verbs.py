@@ -61,6 +61,8 @@ WRITES: Final[dict[str, Verb]] = {
     "evaluations.observe": evaluations.observe,
     "deployments.promote": deployments.promote,
     "deployments.rollback": deployments.rollback,
+    "deployments.set_current": deployments.set_current,
+    "deployments.set_deployed": deployments.set_deployed,
     "deployments.switch": deployments.switch,
     "deployments.remove": deployments.remove,
     "access.create": access.create,

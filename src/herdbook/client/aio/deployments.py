@@ -64,6 +64,16 @@ class AsyncDeployments:
             expected_epoch=expected_epoch,
         )
 
+    async def set_current(self, ref: str, *, reason: str = "") -> Alias:
+        """Make a version the champion; one that is already stays so."""
+        return await self._door.call(Alias, "deployments.set_current", ref=ref, reason=reason)
+
+    async def set_deployed(self, ref: str, *, deployed: bool = True, reason: str = "") -> Alias:
+        """Put a version into production, or take it out; asked for twice, it is done once."""
+        return await self._door.call(
+            Alias, "deployments.set_deployed", ref=ref, deployed=deployed, reason=reason
+        )
+
     async def switch(
         self,
         model: str,

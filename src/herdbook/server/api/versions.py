@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from herdbook.core import names
 from herdbook.core.access import Action
-from herdbook.core.deployments import Move
+from herdbook.core.deployments import Alias
 from herdbook.core.models import FileLocation, ParentKind, Status, Training, Version
 from herdbook.core.numbers import Bump, Number
 from herdbook.core.pages import Page
@@ -136,6 +136,13 @@ class StatusIn(In):
     reason: Text = ""
 
 
+class DeployedIn(In):
+    """Whether a version is in production."""
+
+    deployed: Flag = True
+    reason: Text = ""
+
+
 class CurrentIn(In):
     """The version that becomes the champion; said in the path already."""
 
@@ -216,11 +223,11 @@ async def set_status(
     )
 
 
-@ROUTES.add("POST", VERSION + "/set-current", policy=Action.DEPLOY, gives=Move)
+@ROUTES.add("POST", VERSION + "/set-current", policy=Action.DEPLOY, gives=Alias)
 async def set_current(
     request: Request, model: ModelName, version: VersionName, body: CurrentIn | None = None
 ) -> Response:
-    """Make a version the champion. If-Match may name the epoch the alias is at."""
+    """Make a version the champion; one that is stays so. If-Match may name the alias's epoch."""
     said = body or CurrentIn()
     if said.version is not None and not _same(said.version, version):
         raise Invalid(
@@ -229,8 +236,24 @@ async def set_current(
         )
     return await change(
         request,
-        deployments.promote,
+        deployments.set_current,
         ref(model, version),
+        reason=said.reason,
+        expected_epoch=expected(request, None),
+    )
+
+
+@ROUTES.add("POST", VERSION + "/set-deployed", policy=Action.DEPLOY, gives=Alias)
+async def set_deployed(
+    request: Request, model: ModelName, version: VersionName, body: DeployedIn | None = None
+) -> Response:
+    """Put a version into production, or take it out; asked for twice, it is done once."""
+    said = body or DeployedIn()
+    return await change(
+        request,
+        deployments.set_deployed,
+        ref(model, version),
+        deployed=said.deployed,
         reason=said.reason,
         expected_epoch=expected(request, None),
     )
