@@ -106,15 +106,19 @@ def _lineage(name: str, url: str, sizes: Sizes) -> Iterator[Row]:
     ref = f"{herd.models(1)[0]}:v{sizes.chain}"
     group = f"Lineage on {name}, a chain of {sizes.chain:,} versions"
     with hb.connect(url) as book:
-        assert len(book.lineage.ancestors(ref).items) == sizes.chain - 1
-        yield _deep(group, "`book.lineage.ancestors`", lambda: book.lineage.ancestors(ref), sizes)
+        nearest = book.lineage.ancestors(ref).items
+        assert [one.distance for one in nearest] == list(range(1, len(nearest) + 1))
+        page = f"`book.lineage.ancestors` of the deepest, the nearest {len(nearest):,}"
+        yield _deep(group, page, lambda: book.lineage.ancestors(ref), sizes)
         near = "`book.lineage.ancestors`, 100 steps"
         yield _deep(group, near, lambda: book.lineage.ancestors(ref, depth=100), sizes)
         version = book.get(ref)
     database = Database(url)
     with reading(database, everything("benchmark")) as work:
         walk = work.lineage.ancestors
-        yield _deep(group, "the storage alone", lambda: walk(version, depth=DEPTH_LIMIT), sizes)
+        assert len(walk(version, depth=DEPTH_LIMIT)) == sizes.chain - 1
+        every = f"all {sizes.chain - 1:,} at once, in the storage"
+        yield _deep(group, every, lambda: walk(version, depth=DEPTH_LIMIT), sizes)
     database.close()
 
 

@@ -23,7 +23,8 @@ from tests.registers import Register
 
 FORK = multiprocessing.get_context("fork")
 WRITERS = 8
-KILL_SECONDS = 15
+KILL_SECONDS = 60
+EACH = 200
 
 Task = Callable[[Register, int], Any]
 
@@ -66,9 +67,9 @@ def together(url: str, task: Task, *, processes: int = WRITERS) -> list[Any]:
 # --- numbers ---
 
 
-def register_fifty(register: Register, _mine: int) -> list[tuple[int, str]]:
-    """Register fifty versions; give what was acknowledged."""
-    made = [register.add("majora") for _ in range(50)]
+def register_many(register: Register, _mine: int) -> list[tuple[int, str]]:
+    """Register two hundred versions; give what was acknowledged."""
+    made = [register.add("majora") for _ in range(EACH)]
     return [(version.ordinal, version.number) for version in made]
 
 
@@ -78,13 +79,15 @@ def is_dense(ordinals: list[int]) -> bool:
 
 
 def test_numbers_given_to_many_processes_are_dense_and_none_is_lost(register_url: str) -> None:
-    results = [pair for found in together(register_url, register_fifty) for pair in found]
+    results = [pair for found in together(register_url, register_many) for pair in found]
 
     assert is_dense([ordinal for ordinal, _ in results])
-    assert sorted(int(n.removeprefix("v")) for _, n in results) == list(range(1, 401))
+    assert sorted(int(n.removeprefix("v")) for _, n in results) == list(
+        range(1, WRITERS * EACH + 1)
+    )
     register = opened(register_url)
-    assert register.count("versions") == 400
-    assert register.count("events") == 401
+    assert register.count("versions") == WRITERS * EACH
+    assert register.count("events") == WRITERS * EACH + 1
     assert register.read(events.verify).ok
     register.database.close()
 
@@ -289,6 +292,10 @@ def acknowledged(folder: Path) -> dict[int, str]:
     return found
 
 
+def _registrations(work: Any) -> int:
+    return sum(event.action == "version.registered" for event in events.every(work))
+
+
 @pytest.mark.parametrize("register_url", ["sqlite"], indirect=True)
 def test_nothing_acknowledged_is_lost_to_kill_9(register_url: str, tmp_path: Path) -> None:
     until, rounds = time.monotonic() + KILL_SECONDS, 0
@@ -303,8 +310,10 @@ def test_nothing_acknowledged_is_lost_to_kill_9(register_url: str, tmp_path: Pat
         rows = connection.execute(text("SELECT ordinal, digest FROM versions")).all()
         assert connection.exec_driver_sql("PRAGMA integrity_check").scalar() == "ok"
     kept = {int(row[0]): str(row[1]) for row in rows}
+    told_of = register.read(_registrations)
 
     assert len(told) > rounds > 5
+    assert told_of == len(kept)
     assert told.items() <= kept.items()
     assert is_dense(list(kept))
     assert register.read(events.verify).ok
