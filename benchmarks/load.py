@@ -6,17 +6,19 @@ held back shows.
 """
 
 import json
+import re
 import select
 import socket
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.machine import cpu_seconds
 
 READ = 1 << 18
 LIMIT_SECONDS = 60
+_LENGTH = re.compile(rb"(?i)\ncontent-length: *(\d+)\r")
 
 
 @dataclass(slots=True)
@@ -27,14 +29,14 @@ class Connection:
     requests: list[bytes]
     at: int = 0
     started: float = 0.0
-    answer: bytearray = field(default_factory=bytearray)
+    answer: bytes = b""
     # Where the answer ends; 0 while that is not known, -1 while chunks tell.
     end: int = 0
     busy: bool = False
 
     def send(self) -> None:
         """Ask the next request."""
-        self.answer = bytearray()
+        self.answer = b""
         self.end = 0
         self.busy = True
         self.started = time.perf_counter()
@@ -46,7 +48,8 @@ class Connection:
         data = self.sock.recv(READ)
         if not data:
             raise ConnectionError("the server closed a connection that was kept alive")
-        self.answer += data
+        # Most answers come whole: nothing is copied then.
+        self.answer = self.answer + data if self.answer else data
         if self.end == 0:
             self.end = _end(self.answer)
         if self.end == -1:
@@ -54,15 +57,14 @@ class Connection:
         return 0 < self.end <= len(self.answer)
 
 
-def _end(answer: bytearray) -> int:
-    head = answer.find(b"\r\n\r\n")
-    if head < 0:
+def _end(answer: bytes) -> int:
+    head = answer.find(b"\r\n\r\n") + 4
+    if head < 4:
         return 0
-    lines = bytes(answer[:head]).lower()
-    at = lines.find(b"content-length:")
-    if at < 0:
-        return -1 if b"transfer-encoding: chunked" in lines else head + 4
-    return head + 4 + int(lines[at + 15 :].split(b"\r\n", 1)[0])
+    length = _LENGTH.search(answer, 0, head)
+    if length is None:
+        return -1 if b"transfer-encoding: chunked" in answer[:head].lower() else head
+    return head + int(length[1])
 
 
 def opened(host: str, port: int) -> socket.socket:
@@ -100,6 +102,7 @@ class Load:
 
     def __init__(self, connections: list[Connection]) -> None:
         self._by_fd = {one.sock.fileno(): one for one in connections}
+        self._only = connections[:1]
         self._poll = select.epoll()
         for fd in self._by_fd:
             self._poll.register(fd, select.EPOLLIN)
@@ -115,11 +118,7 @@ class Load:
         waiting = len(self._by_fd)
         now = began
         while waiting:
-            events = self._poll.poll(LIMIT_SECONDS)
-            if not events:
-                raise TimeoutError(f"no answer within {LIMIT_SECONDS} s")
-            for fd, _ in events:
-                one = self._by_fd[fd]
+            for one in self._ready():
                 if not one.receive():
                     continue
                 now = time.perf_counter()
@@ -130,6 +129,14 @@ class Load:
                 else:
                     waiting -= 1
         return took, now - began
+
+    def _ready(self) -> list[Connection]:
+        if len(self._by_fd) == 1:
+            return self._only  # its own timeout bounds the wait; asking which is ready is one more
+        events = self._poll.poll(LIMIT_SECONDS)
+        if not events:
+            raise TimeoutError(f"no answer within {LIMIT_SECONDS} s")
+        return [self._by_fd[fd] for fd, _ in events]
 
     def _judge(self, one: Connection) -> None:
         if one.answer[9:10] != b"2":

@@ -78,7 +78,7 @@ def _drain(sock: object, text: str, looks: int, pid: int) -> float:
             peak = max(peak, memory(pid)[0])
         if one.end == -1:
             # Of a chunked answer only the tail tells the end.
-            del one.answer[:-16]
+            one.answer = one.answer[-16:]
     return max(peak, memory(pid)[0])
 
 

@@ -5,6 +5,7 @@ A setting `name` comes from, in this order: an argument, the environment variabl
 """
 
 import difflib
+import math
 import os
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -35,6 +36,7 @@ class Settings:
         trusted_hosts: names a server answers to beside its own, comma-separated.
         trusted_proxies: addresses whose forwarded headers a server believes, comma-separated.
         log_format: `text` or `json`; "" for text on a terminal.
+        receive_seconds: how long a server waits for a request's headers, and for its body.
     """
 
     home: Path
@@ -49,6 +51,7 @@ class Settings:
     trusted_hosts: str = ""
     trusted_proxies: str = ""
     log_format: str = ""
+    receive_seconds: float = 30.0
 
     def __repr__(self) -> str:
         """Show everything but secrets."""
@@ -102,6 +105,7 @@ _KINDS = {
     "timeout_seconds": float,
     "refresh_seconds": float,
     "max_staleness_seconds": float,
+    "receive_seconds": float,
     "busy_timeout_ms": int,
 }
 _TRUE = {"1", "true", "yes", "on"}
@@ -124,8 +128,8 @@ def _read(name: str, value: object) -> object:
         number = _KINDS[name](str(value))
     except ValueError:
         raise Invalid(f"{name} is {value!r}; it must be a number", field=name) from None
-    if number < 0 or (number == 0 and name != "max_staleness_seconds"):
-        raise Invalid(f"{name} is {number}; it must be above 0", field=name)
+    if not 0 <= number < math.inf or (number == 0 and name != "max_staleness_seconds"):
+        raise Invalid(f"{name} is {number}; it must be above 0 and finite", field=name)
     return number
 
 

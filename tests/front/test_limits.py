@@ -1,5 +1,6 @@
 """Every limit of docs/limits.md, at it and just over it, through a database and a server."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -25,6 +26,8 @@ def book(request: pytest.FixtureRequest, tmp_path_factory: Any) -> Iterator[Herd
         for _ in range(2):
             book.models.register("majora", git_commit="", metrics={"accuracy": 0.5})
             book.deployments.promote("majora@latest")
+        for _ in range(501):
+            book.models.register("ancestor", git_commit="")
         yield book
 
 
@@ -75,6 +78,32 @@ LIMITS: dict[str, tuple[Attempt, Attempt]] = {
     "files": (
         register(files={"shard": [f"out/{n}" for n in range(500)]}),
         register(files={"shard": [f"out/{n}" for n in range(501)]}),
+    ),
+    "parents": (
+        register(parent=[f"ancestor:v{n}" for n in range(1, 501)]),
+        register(parent=[f"ancestor:v{n}" for n in range(1, 502)]),
+    ),
+    "dependencies": (
+        register(dependencies=[f"d{n}" for n in range(500)]),
+        register(dependencies=[f"d{n}" for n in range(501)]),
+    ),
+    "dependency": (register(dependencies=["d" * 500]), register(dependencies=["d" * 501])),
+    "source": (
+        register(metrics={"f1": 1}, metrics_source="s" * 500),
+        register(metrics={"f1": 1}, metrics_source="s" * 501),
+    ),
+    "owner": (
+        lambda book: book.models.update("majora", owner="o" * 500),
+        lambda book: book.models.update("majora", owner="o" * 501),
+    ),
+    "notes": (register(notes="n" * 20_000), register(notes="n" * 20_001)),
+    "reason": (
+        lambda book: book.deployments.promote("majora:v1", alias="blue", reason="r" * 20_000),
+        lambda book: book.deployments.promote("majora:v2", alias="blue", reason="r" * 20_001),
+    ),
+    "steps": (
+        lambda book: book.deployments.rollback("majora", steps=1),
+        lambda book: book.deployments.rollback("majora", steps=1_001),
     ),
     "data sets": (
         register(training_data=[f"d{n}" for n in range(500)]),
@@ -135,7 +164,10 @@ def test_what_is_at_a_limit_is_taken_and_what_is_over_it_refused(
     with pytest.raises((errors.Invalid, errors.TooLarge)) as refused:
         over_it(book)
 
-    assert len(refused.value.message) > 10
+    assert refused.value.field
+    assert re.search(
+        r"limit|must be|below|at most|give 1 to|give 2 to|levels|64 bits", refused.value.message
+    )
     assert events(book) == before
 
 
@@ -194,7 +226,9 @@ def test_bad_input_gets_one_clear_error_and_writes_nothing(book: Herdbook, mista
         BAD[mistake](book)
 
     assert refused.value.code in {"invalid", "invalid_filter", "unknown_field", "too_large"}
+    assert refused.value.field
     assert len(refused.value.message) > 20
+    assert refused.value.message.isprintable()
     assert events(book) == before
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from fastapi import FastAPI
+from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from herdbook.bootstrap import LocalDoor, prepare
@@ -22,7 +22,7 @@ HERE = "http://127.0.0.1:8477"
 class Served:
     """An app, the register behind it, and how to ask it."""
 
-    app: FastAPI
+    app: Starlette
     book: Herdbook
     client: Callable[..., TestClient]
 
@@ -44,7 +44,8 @@ def database(tmp_path: Path) -> Iterator[Database]:
     opened.close()
 
 
-def _served(database: Database, settings: Settings, *, auth: bool) -> Iterator[Served]:
+def serving(database: Database, settings: Settings, *, auth: bool) -> Iterator[Served]:
+    """An app over a register, until it is no longer needed."""
     app = create_app(database, auth=auth, settings=settings)
     clients = []
 
@@ -62,10 +63,10 @@ def _served(database: Database, settings: Settings, *, auth: bool) -> Iterator[S
 @pytest.fixture
 def local(database: Database, tmp_path: Path) -> Iterator[Served]:
     """A server in local mode."""
-    yield from _served(database, Settings(home=tmp_path, actor="curator"), auth=False)
+    yield from serving(database, Settings(home=tmp_path, actor="curator"), auth=False)
 
 
 @pytest.fixture
 def guarded(database: Database, tmp_path: Path) -> Iterator[Served]:
     """A server that asks for tokens."""
-    yield from _served(database, Settings(home=tmp_path), auth=True)
+    yield from serving(database, Settings(home=tmp_path), auth=True)

@@ -80,6 +80,10 @@ class Actor:
         covering = (g for g in self.grants if (g.covers(model) if model else g.pattern == "*"))
         return max((g.rank for g in covering), default=-1)
 
+    def narrowed(self) -> tuple[Grant, ...] | None:
+        """Give the grants that narrow what the actor sees, or None who sees everything."""
+        return None if self.sees_all() else self.grants
+
     def allow(self, action: Action, model: str = "") -> None:
         """Refuse what was not granted.
 

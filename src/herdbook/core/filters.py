@@ -206,7 +206,7 @@ _HINTS: Final = {
 
 
 def _fault(column: int, message: str) -> InvalidFilter:
-    return InvalidFilter(f"column {column}: {message}", details={"column": column})
+    return InvalidFilter(f"column {column}: {message}", field="filter", details={"column": column})
 
 
 def _shown(raw: str) -> str:

@@ -151,7 +151,7 @@ def line(text: str, *, field: str, limit: int = LINE_LIMIT) -> str:
     if not isinstance(text, str):
         raise Invalid(f"{field} must be text, not {type(text).__name__}", field=field)
     if not text or text != text.strip():
-        raise Invalid(f"{field} must not be empty or begin or end with a space", field=field)
+        raise Invalid(f"{field} must not be empty or begin or end with white space", field=field)
     return optional_line(text, field=field, limit=limit)
 
 

@@ -29,6 +29,10 @@ class Bump(StrEnum):
     PATCH = "patch"
 
 
+def _refusal(text: str, mend: str) -> Invalid:
+    return Invalid(f"{text!r} is not a version number: {mend}", field="number")
+
+
 @total_ordering
 @dataclass(frozen=True, eq=False)
 class Number:
@@ -51,13 +55,15 @@ class Number:
 
     def __post_init__(self) -> None:
         """Refuse what is not a number."""
-        shape = _SHAPE.match(self.text) if len(self.text) <= NUMBER_LIMIT else None
-        if shape is None or any(int(p) >= PART_LIMIT for p in shape["parts"].split(".")):
-            raise Invalid(
-                f"{self.text[:NUMBER_LIMIT]!r} is not a version number: write v1, v2.1, 1.2.0 "
-                "or 1.0.0-rc.1",
-                field="number",
+        if len(self.text) > NUMBER_LIMIT:
+            raise _refusal(
+                f"{self.text[:NUMBER_LIMIT]}…", f"the limit is {NUMBER_LIMIT} characters"
             )
+        shape = _SHAPE.match(self.text)
+        if shape is None:
+            raise _refusal(self.text, "write v1, v2.1, 1.2.0 or 1.0.0-rc.1")
+        if any(int(part) >= PART_LIMIT for part in shape["parts"].split(".")):
+            raise _refusal(self.text, "each of its parts must be below 10^15")
 
     @cached_property
     def release(self) -> tuple[int, int, int]:

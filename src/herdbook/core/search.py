@@ -1,6 +1,10 @@
 """What can be searched: the fields of models and versions in the filter language."""
 
-from herdbook.core.filters import Field, Kind
+from functools import lru_cache
+from typing import Final
+
+from herdbook.core import filters
+from herdbook.core.filters import Field, Kind, Query
 from herdbook.core.models import Status
 from herdbook.core.numbers import Number
 
@@ -8,6 +12,10 @@ _TEXT = Field(Kind.TEXT)
 _NUMBER = Field(Kind.NUMBER)
 _WHOLE = Field(Kind.INTEGER)
 _TIME = Field(Kind.TIME)
+
+
+# A dashboard asks the same questions again and again.
+KEPT: Final = 256
 
 
 def _number(text: str) -> str:
@@ -55,3 +63,15 @@ VERSION_FIELDS: dict[str, Field] = {
     "tags.*": _TEXT,
     "model_tags.*": _TEXT,
 }
+
+
+@lru_cache(maxsize=KEPT)
+def model_query(text: str) -> Query:
+    """Read a filter over models; InvalidFilter or UnknownField where it is none."""
+    return filters.parse(text, MODEL_FIELDS)
+
+
+@lru_cache(maxsize=KEPT)
+def version_query(text: str) -> Query:
+    """Read a filter over versions; InvalidFilter or UnknownField where it is none."""
+    return filters.parse(text, VERSION_FIELDS)

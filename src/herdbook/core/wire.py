@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from datetime import UTC, datetime
 from enum import Enum
-from functools import cache
+from functools import cache, lru_cache
 from operator import attrgetter
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
@@ -22,6 +22,7 @@ from herdbook.errors import Invalid
 T = TypeVar("T")
 
 
+@lru_cache(maxsize=64)  # a work writes its one time many times
 def time_text(at: datetime) -> str:
     """Write a time: ISO 8601, UTC, microseconds, `Z`."""
     return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
@@ -47,6 +48,7 @@ def time_value(text: str, *, field: str = "time") -> datetime:
         ) from None
 
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 _SAME = frozenset({type(None), bool, int, float, str})
 
 
@@ -89,7 +91,7 @@ def dumps(value: object) -> str:
     """
     data = plain(value)
     try:
-        return json.dumps(data, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        return _ENCODER.encode(data)
     except ValueError:
         place = next(_not_finite(data, ""), "a number").strip(".")
         raise Invalid(

@@ -13,7 +13,7 @@ from herdbook.core.ports import Work
 from herdbook.core.refs import VersionRef
 from herdbook.core.wire import dumps
 from herdbook.errors import Invalid
-from herdbook.server import replays
+from herdbook.server import repeats, replays
 from herdbook.server.auth import Caller
 from herdbook.server.transactions import Register
 from herdbook.services import versions
@@ -70,6 +70,8 @@ async def give_version(request: Request, wanted: VersionRef) -> Response:
     sees_all = caller(request).actor.sees_all()
     memory = register(request).memory() if sees_all else None
     held: Held | None = None if memory is None else memory.get(wanted)
+    if memory is not None:
+        request.scope[repeats.MEMORY] = memory
     if held is None:
         text = await ask(request, versions.text, wanted)
         held = Held(text, {"ETag": tag(text), "Cache-Control": "no-cache"})

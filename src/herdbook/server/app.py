@@ -6,6 +6,7 @@ from pathlib import Path
 
 import anyio
 from fastapi import FastAPI
+from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
 from herdbook.bootstrap import actor_name
@@ -29,6 +30,7 @@ from herdbook.server.auth import Gate
 from herdbook.server.envelope import Envelope
 from herdbook.server.metrics import Metrics
 from herdbook.server.outbox import Outbox
+from herdbook.server.repeats import Repeats
 from herdbook.server.transactions import Register
 from herdbook.server.visitors import LOCAL_HOSTS, Visitors
 from herdbook.settings import Settings
@@ -49,7 +51,7 @@ NOUNS = (
 )
 
 
-def create_app(database: Database, *, auth: bool, settings: Settings | None = None) -> FastAPI:
+def create_app(database: Database, *, auth: bool, settings: Settings | None = None) -> Starlette:
     """Make the app that serves a register.
 
     Args:
@@ -61,12 +63,15 @@ def create_app(database: Database, *, auth: bool, settings: Settings | None = No
     settings = settings or Settings(home=Path())
     metrics, register = Metrics(), Register(database)
     outbox = Outbox(register, metrics=metrics, private=settings.webhook_private)
-    app = FastAPI(
-        openapi_url=None,
-        docs_url=None,
-        redoc_url=None,
-        redirect_slashes=False,
-        lifespan=_beside(outbox),
+    declared = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    declared.router.routes += [*house.BARE, RESOLVE]
+    for noun in NOUNS:
+        noun.ROUTES.install(declared)
+    # FastAPI reads and describes the routes; what it would put around each request is not used.
+    app = Starlette(
+        routes=declared.router.routes,
+        exception_handlers=problems.HANDLERS,
+        lifespan=_beside(outbox, Repeats(register, metrics)),
         middleware=[
             Middleware(Envelope, metrics=metrics),
             Middleware(Visitors, hosts=_hosts(settings, auth=auth), local=not auth),
@@ -75,12 +80,10 @@ def create_app(database: Database, *, auth: bool, settings: Settings | None = No
     app.state.register = register
     app.state.metrics = metrics
     app.state.webhook_private = settings.webhook_private
+    app.state.receive_seconds = settings.receive_seconds
     app.state.gate = Gate(register, local=None if auth else everything(actor_name(settings)))
-    app.router.routes += [*house.BARE, RESOLVE]
-    for noun in NOUNS:
-        noun.ROUTES.install(app)
-    app.state.description = description.text(app)
-    problems.install(app)
+    app.state.description = description.text(declared)
+    app.router.redirect_slashes = False
     return app
 
 
@@ -90,13 +93,15 @@ def _hosts(settings: Settings, *, auth: bool) -> set[str]:
     return named if auth and not named else named | LOCAL_HOSTS
 
 
-def _beside(outbox: Outbox) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+def _beside(
+    outbox: Outbox, repeats: Repeats
+) -> Callable[[Starlette], AbstractAsyncContextManager[dict[str, Repeats]]]:
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_: Starlette) -> AsyncIterator[dict[str, Repeats]]:
         # A task group ends only when the threads its tasks wait for are done with the database.
         async with anyio.create_task_group() as group:
             group.start_soon(outbox.run)
-            yield
+            yield {"repeats": repeats}
             group.cancel_scope.cancel()
 
     return lifespan

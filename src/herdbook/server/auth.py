@@ -1,6 +1,7 @@
 """Who asks: in local mode the user of this machine, else whoever a token belongs to."""
 
 import hashlib
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -35,10 +36,12 @@ class Caller:
     Args:
         actor: who, with what they were granted.
         owner: whose idempotency keys are whose: two tokens of one name are two owners.
+        until: until when this is sure without asking the register again, on the gate's clock.
     """
 
     actor: Actor
     owner: str
+    until: float = math.inf
 
 
 class Throttle:
@@ -88,7 +91,7 @@ class Gate:
         self._local = Caller(local, local.name) if local else None
         self._timer = timer
         self._throttle = Throttle(timer=timer)
-        self._held: OrderedDict[bytes, tuple[float, Caller]] = OrderedDict()
+        self._held: OrderedDict[bytes, Caller] = OrderedDict()
 
     async def caller(self, request: Request) -> Caller:
         """Tell who asks.
@@ -102,8 +105,8 @@ class Gate:
         secret = _bearer(request)
         mark = hashlib.sha256(secret.encode(errors="replace")).digest()
         held = self._held.get(mark)
-        if held is not None and self._timer() - held[0] < REMEMBER_SECONDS:
-            return held[1]
+        if held is not None and self._timer() < held.until:
+            return held
         self._held.pop(mark, None)
         return await self._identify(request, secret, mark)
 
@@ -116,8 +119,8 @@ class Gate:
         except Unauthenticated:
             self._throttle.wrong(request.client.host if request.client else "")
             raise
-        caller = Caller(actor, f"token {token.id}")
-        self._held[mark] = (asked, caller)
+        caller = Caller(actor, f"token {token.id}", until=asked + REMEMBER_SECONDS)
+        self._held[mark] = caller
         if len(self._held) > REMEMBER_LIMIT:
             self._held.popitem(last=False)
         await self._note_use(token)

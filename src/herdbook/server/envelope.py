@@ -11,6 +11,7 @@ from herdbook.errors import HerdbookError
 from herdbook.server import problems
 from herdbook.server.log import Requests, logger
 from herdbook.server.metrics import Metrics
+from herdbook.server.repeats import MEMORY, Repeats
 
 _ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 _HEADERS: Final = (
@@ -36,23 +37,25 @@ class Envelope:
             return
         scope["herdbook.request_id"] = _request_id(scope)
         began = time.perf_counter()
-        status = 0
+        start: Message = {}
 
         async def stamped(message: Message) -> None:
-            nonlocal status
+            nonlocal start
             if message["type"] == "http.response.start":
-                status = message["status"]
+                start = message
                 message["headers"] = _stamped(message["headers"], scope["herdbook.request_id"])
+            elif MEMORY in scope and not message.get("more_body", False):
+                Repeats.keep(scope, start, message["body"])
             await send(message)
 
         try:
             await self._app(scope, receive, stamped)
         except Exception:  # noqa: BLE001 - a door: logged once, answered without internals
             logger().exception("failed", request_id=scope["herdbook.request_id"])
-            if not status:
+            if not start:
                 await _failed(scope)(scope, receive, stamped)
         finally:
-            self._note(scope, status or 500, time.perf_counter() - began)
+            self._note(scope, start.get("status", 500), time.perf_counter() - began)
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         route = scope.get("herdbook.route", UNMATCHED)

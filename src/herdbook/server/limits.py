@@ -1,21 +1,23 @@
 """What a body may be: JSON of one reading, small, finite, not packed."""
 
+import asyncio
 import json
 import math
 import re
+from collections.abc import Awaitable
 from itertools import accumulate
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-import anyio
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from herdbook.errors import Invalid, TooLarge
 from herdbook.server.problems import refused
 
+T = TypeVar("T")
+
 BODY_LIMIT_BYTES: Final = 1_048_576
 HEADER_LIMIT_BYTES: Final = 32_768
 DEPTH_LIMIT: Final = 64
-BODY_SECONDS: Final = 30.0
 JSON: Final = "application/json"
 LINES: Final = "application/x-ndjson"
 
@@ -41,12 +43,9 @@ class StrictRequest(Request):
         if not hasattr(self, "_body"):
             refuse_packed(self)
             declared = self.headers.get("content-length", "0")
-            if not declared.isdecimal() or int(declared[:20]) > self._limit:
+            if not declared.isdecimal() or int(declared.lstrip("0")[:20] or 0) > self._limit:
                 raise self._too_large()
-            with anyio.move_on_after(BODY_SECONDS) as patience:
-                self._body = await self._read()
-            if patience.cancelled_caught:
-                raise refused(408, f"the body did not arrive within {BODY_SECONDS:g} s")
+            self._body = await in_time(self, self._read())
         return self._body
 
     async def _read(self) -> bytes:
@@ -63,20 +62,31 @@ class StrictRequest(Request):
             "/import"
         )
 
-    async def json(self) -> Any:
-        """Give the body as what JSON it is."""
-        return self._parsed
-
-    async def parse(self) -> None:
-        """Read the body and take it as JSON, before anything else looks at it.
+    async def parse(self) -> Any:
+        """Read the body and give what JSON it is; None when there is none.
 
         Raises:
             Invalid: it is not JSON, or not JSON that everyone reads the same way.
         """
         text = await self.body()
-        if text:
-            require_type(self, JSON)
-            self._parsed = strict_json(text)
+        if not text:
+            return None
+        require_type(self, JSON)
+        return strict_json(text)
+
+
+async def in_time(request: Request, arrival: Awaitable[T]) -> T:
+    """Wait for what a request sends, but not for ever: HTTPException 408."""
+    seconds: float = request.app.state.receive_seconds
+    try:
+        async with asyncio.timeout(seconds):
+            return await arrival
+    except ClientDisconnect:
+        # Nobody is there to read it; but it is no fault of the server's.
+        raise refused(400, "the connection ended before the body did") from None
+    except TimeoutError:
+        late = f"the body did not arrive within {seconds:g} s; send it faster"
+        raise refused(408, late) from None
 
 
 def refuse_packed(request: Request) -> None:

@@ -18,6 +18,7 @@ _SECRETS: Final = (
     (re.compile(r"(?i)(\bpassword=)[^\s&]+"), r"\1…"),
 )
 
+_JSON: Final = json.JSONEncoder()
 Event = MutableMapping[str, Any]
 
 
@@ -74,8 +75,8 @@ class Requests:
             shown = " ".join(f"{name}={value}" for name, value in facts.items())
             line = f"{at} [info     ] request {shown}\n"
         else:
-            line = json.dumps({**facts, "event": "request", "level": "info", "timestamp": at})
-            line += "\n"
+            said = {**facts, "event": "request", "level": "info", "timestamp": at}
+            line = f"{_JSON.encode(said)}\n"
         sys.stderr.write(line)
 
 

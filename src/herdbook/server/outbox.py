@@ -78,14 +78,14 @@ class Outbox:
     async def _wait(self) -> None:
         try:
             async with asyncio.timeout(self._poll_seconds):
-                await self._register.changed.wait()
+                await self._register.enqueued.wait()
         except TimeoutError:
             return
 
     async def deliver(self) -> int:
         """Send what is due, once; give how many that were."""
         # Cleared before the look: what is written from here on sets it again.
-        self._register.changed.clear()
+        self._register.enqueued.clear()
         # A look costs a read; only what is due is worth a write, and the commit that ends it.
         if not await self._register.read(_SERVER, _anything_due):
             return 0

@@ -3,7 +3,6 @@
 import re
 from typing import Any, Final
 
-from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -130,13 +129,6 @@ def refused(status: int, detail: str, *, headers: dict[str, str] | None = None) 
     return HTTPException(status, detail, headers)
 
 
-def install(app: FastAPI) -> None:
-    """Answer every error of the app as a problem."""
-    app.add_exception_handler(HerdbookError, _herdbook)
-    app.add_exception_handler(RequestValidationError, _validation)
-    app.add_exception_handler(HTTPException, protocol)
-
-
 def request_id(request: Request) -> str:
     """Give the id of a request."""
     return str(request.scope.get("herdbook.request_id", ""))
@@ -200,3 +192,11 @@ def _said(found: dict[str, Any]) -> str:
     if found["type"] == "extra_forbidden":
         return "is not a field of this request"
     return str(found["msg"]).removeprefix("Input ").removeprefix("Value error, ")[:300]
+
+
+# How every error of the app is answered: as a problem.
+HANDLERS: Final = {
+    HerdbookError: _herdbook,
+    RequestValidationError: _validation,
+    HTTPException: protocol,
+}

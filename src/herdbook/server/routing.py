@@ -10,12 +10,13 @@ from fastapi.security import HTTPBearer
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Route, request_response
 
 from herdbook.core.access import Action
 from herdbook.core.names import ROUTE_WORDS, WHOLE_ROUTE_WORDS
 from herdbook.errors import Invalid, UnknownField
 from herdbook.server import replays
+from herdbook.server.arguments import Arguments
 from herdbook.server.auth import admit
 from herdbook.server.limits import StrictRequest
 
@@ -59,23 +60,20 @@ class Guarded(APIRoute):
 
     policy: Policy
 
-    def get_route_handler(self) -> Callable[[Request], Any]:
-        """Give the handler with its guard around it."""
-        inner = super().get_route_handler()
-        queries = {q.alias: q.field_info for q in self.dependant.query_params}
-        several = {name for name, info in queries.items() if _is_list(info.annotation)}
+    def __init__(self, path: str, endpoint: Endpoint, **declared: Any) -> None:
+        super().__init__(path, endpoint, **declared)
+        arguments = Arguments(self.dependant)
 
-        async def handle(request: Request) -> Any:
+        async def handle(request: Request) -> Response:
             request.scope["herdbook.route"] = self.path_format
             await guard(request, self.policy)
-            check_query(request, known=queries.keys(), several=several)
+            check_query(request, known=arguments.known, several=arguments.several)
             replays.check_key(request)
             strict = StrictRequest(request)
-            if self.body_field is not None:
-                await strict.parse()
-            return await inner(strict)
+            body = await strict.parse() if arguments.takes_body else None
+            return await endpoint(**arguments.read(strict, body))
 
-        return handle
+        self.app = request_response(handle)
 
 
 class Bare(Route):
@@ -122,10 +120,6 @@ def check_query(request: Request, *, known: Any, several: Any) -> None:
         if name in seen and name not in several:
             raise Invalid(f"{name} is given twice; give it once", field=name)
         seen.add(name)
-
-
-def _is_list(kind: Any) -> bool:
-    return "list" in str(kind)
 
 
 class Routes:

@@ -1,14 +1,17 @@
 """Start a server, or say why not."""
 
 import asyncio
+import gc
 import ipaddress
 import socket
 import ssl
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, cast
 
 import uvicorn
+from starlette.applications import Starlette
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from herdbook.bootstrap import prepare
@@ -18,6 +21,7 @@ from herdbook.errors import Invalid
 from herdbook.server import log
 from herdbook.server.app import create_app
 from herdbook.server.limits import HEADER_LIMIT_BYTES
+from herdbook.server.repeats import SAID, Repeats, whole
 from herdbook.services import access
 from herdbook.settings import Settings
 from herdbook.storage.sql.engine import Database
@@ -27,7 +31,6 @@ HOST: Final = "127.0.0.1"
 PORT: Final = 8477
 STOP_SECONDS: Final = 10
 HEAD_LIMIT_BYTES: Final = 4 * HEADER_LIMIT_BYTES
-HEAD_SECONDS: Final = 30.0
 
 Ready = Callable[[str], None]
 
@@ -92,14 +95,23 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        # What there is now stays: the collector need not look at it again and again.
+        gc.collect()
+        gc.freeze()
         if self.started and self._ready is not None:
             self._ready(self._address)
 
 
 class _Bounded(HttpToolsProtocol):
-    """Ends a connection whose request line and headers are too long or too slow to arrive."""
+    """Ends a connection whose request line and headers are too long or too slow to arrive.
+
+    What was said before, it answers from memory.
+    """
 
     _patience: asyncio.TimerHandle
+    # Whether what comes next is the start of a request: never take a body for one.
+    _between = True
+    _said = b""
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -111,7 +123,20 @@ class _Bounded(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self._between = False
+        cast(dict[str, Any], self.scope)[SAID] = self._said
         self._await_head()
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self._between = True
+        self._patience.cancel()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if not self._between:
+            # What is left of a body that nobody reads may not hold the connection.
+            self._lose_patience_later()
 
     def on_headers_complete(self) -> None:
         self._patience.cancel()
@@ -119,16 +144,36 @@ class _Bounded(HttpToolsProtocol):
         super().on_headers_complete()
 
     def data_received(self, data: bytes) -> None:
+        if self._between and self._repeated(data):
+            return
+        self._said = whole(data) if self._between else b""
         super().data_received(data)
         self._head_bytes += len(data) if self._in_head else 0
         if self._head_bytes > HEAD_LIMIT_BYTES:
             self.transport.abort()
 
+    def _repeated(self, data: bytes) -> bool:
+        present = cast(Any, self.cycle)
+        busy = present is not None and not present.response_complete
+        repeats: Repeats = self.app_state["repeats"]
+        if busy or self.flow.write_paused or (answer := repeats.find(data)) is None:
+            return False
+        began = time.perf_counter()
+        self._patience.cancel()
+        defaults = self.server_state.default_headers
+        self.transport.write(repeats.written(answer, defaults, began=began))
+        self.on_response_complete()
+        return True
+
     def _await_head(self) -> None:
+        self._head_bytes, self._in_head = 0, True
+        self._lose_patience_later()
+
+    def _lose_patience_later(self) -> None:
         if hasattr(self, "_patience"):
             self._patience.cancel()
-        self._head_bytes, self._in_head = 0, True
-        self._patience = self.loop.call_later(HEAD_SECONDS, self.transport.abort)
+        seconds = cast(Starlette, self.config.app).state.receive_seconds
+        self._patience = self.loop.call_later(seconds, self.transport.abort)
 
 
 def _config(

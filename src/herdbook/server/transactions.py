@@ -2,7 +2,8 @@
 
 A thread costs more than a short read of SQLite does, so those run where they are asked for.
 Writes of one process to a SQLite file wait for each other here, not in the database: a write
-that waits there would stop the event loop, and with it the write it waits for.
+that waits there would stop the event loop, and with it the write it waits for. What has
+arrived meanwhile is committed together.
 """
 
 import asyncio
@@ -15,15 +16,18 @@ import anyio.to_thread
 
 from herdbook.core.access import Actor, everything
 from herdbook.core.ports import Work
+from herdbook.errors import Unavailable
 from herdbook.storage.sql import health
 from herdbook.storage.sql.engine import Database
-from herdbook.storage.sql.work import Clock, reading, utc_now, writing
+from herdbook.storage.sql.work import Clock, Done, SqlWork, glancing, reading, together, utc_now
+from herdbook.storage.sql.work import Job as WorkJob
 
 T = TypeVar("T")
 Job = Callable[[Work], T]
+Outcome = Done[Any] | Exception
 
 
-MEMORY_LIMIT: Final = 10_000
+MEMORY_LIMIT: Final = 4_096
 
 
 class Register:
@@ -38,7 +42,9 @@ class Register:
         self.database = database
         self._clock = clock
         self._turn = asyncio.Lock()
-        self.changed = asyncio.Event()
+        self._waiting: list[tuple[WorkJob[Any], asyncio.Future[Outcome]]] = []
+        # Set when a commit left something in the outbox.
+        self.enqueued = asyncio.Event()
         self._memory: dict[Any, Any] = {}
         self._memory_of = -1
 
@@ -56,7 +62,8 @@ class Register:
     async def read(self, by: Actor, job: Job[T]) -> T:
         """Run a job that reads."""
         if self.database.is_sqlite:
-            return self._reading(by, job)
+            with glancing(self.database, by, clock=self._clock) as work:
+                return job(cast(Work, work))
         return await anyio.to_thread.run_sync(partial(self._reading, by, job))
 
     async def write(self, by: Actor, job: Job[T], *, long: bool = False) -> T:
@@ -67,16 +74,51 @@ class Register:
             job: what is done.
             long: whether it takes longer than others may wait for.
         """
-        async with self._my_turn():
-            if self.database.owns_file and not long:
-                found = self._writing(by, job)
-            else:
-                found = await anyio.to_thread.run_sync(partial(self._writing, by, job))
-        self.changed.set()
-        return found
+        wanted = WorkJob(by, cast(Callable[[SqlWork], T], job))
+        if self.database.owns_file and not long:
+            done = await self._with_others(wanted)
+        else:
+            async with self._turn if self.database.is_sqlite else nullcontext():
+                (done,) = await anyio.to_thread.run_sync(self._written, [wanted])
+        if isinstance(done, Exception):
+            raise done
+        if done.enqueued:
+            self.enqueued.set()
+        return cast(T, done.value)
 
-    def _my_turn(self) -> Any:
-        return self._turn if self.database.is_sqlite else nullcontext()
+    async def _with_others(self, job: WorkJob[T]) -> Outcome:
+        """Have a job done in one transaction with those that wait when its turn comes.
+
+        The first to wait leads: one commit, which is one wait for the disk, serves them all.
+        """
+        mine: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self._waiting.append((job, mine))
+        if len(self._waiting) > 1:
+            return await mine
+        try:
+            async with self._turn:
+                await asyncio.sleep(0)  # whoever else has arrived joins
+                self._settle()
+        finally:
+            for _, left in self._waiting:
+                left.set_exception(Unavailable("the server is stopping; try again"))
+            self._waiting.clear()
+        return mine.result()
+
+    def _settle(self) -> None:
+        taken, self._waiting = self._waiting, []
+        for (_, future), outcome in zip(taken, self._written([j for j, _ in taken]), strict=True):
+            if not future.cancelled():
+                future.set_result(outcome)
+
+    def _written(self, jobs: list[WorkJob[Any]]) -> list[Outcome]:
+        try:
+            return [*together(self.database, jobs, clock=self._clock)]
+        except Exception as error:  # noqa: BLE001 - it is raised where the job was asked for
+            if len(jobs) == 1:
+                return [error]
+        # Something failed for all of them: each is tried alone, and told what is its own.
+        return [outcome for job in jobs for outcome in self._written([job])]
 
     async def probe(self) -> str | None:
         """Really write to the database and read from it; give the revision it is at."""
@@ -91,10 +133,6 @@ class Register:
     def _reading(self, by: Actor, job: Job[T]) -> T:
         with self.opened(by) as work:
             return job(work)
-
-    def _writing(self, by: Actor, job: Job[T]) -> T:
-        with writing(self.database, by, clock=self._clock) as work:
-            return job(cast(Work, work))
 
     async def slowly(self, job: Callable[[], T]) -> T:
         """Run what takes long, in a thread."""

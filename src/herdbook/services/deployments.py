@@ -264,6 +264,9 @@ def _move(
     present = place.present
     if version is not None:
         _check_servable(version, place.alias)
+    ends = [version] if version else []
+    if present is not None:
+        ends.append(work.versions.get(VersionRef(place.model, present.number)))
     move = Move(
         model=place.model,
         alias=place.alias,
@@ -278,7 +281,7 @@ def _move(
         statuses=_statuses(version, present, place.alias),
     )
     work.deployments.move(move)
-    _repoint(work, place, move, version)
+    _repoint(work, place, move, ends)
     work.record(
         Change(action="alias.moved", model=place.model, number=move.to_number, body=plain(move))
     )
@@ -314,16 +317,13 @@ def _check_servable(version: Version, alias: str) -> None:
     check_transition(version.ref, version.status, Status.PRODUCTION)
 
 
-def _repoint(work: Work, place: Place, move: Move, target: Version | None) -> None:
+def _repoint(work: Work, place: Place, move: Move, ends: Sequence[Version]) -> None:
     """Bring the versions' and the model's own account of their aliases up to date."""
-    for number in {move.from_number, move.to_number} - {""}:
-        version = target
-        if version is None or version.number != number:
-            version = work.versions.get(VersionRef(move.model, number))
+    for version in ends:
         aliases = set(version.aliases) - {move.alias}
-        if number == move.to_number:
+        if version.number == move.to_number:
             aliases.add(move.alias)
-        status = Status(move.statuses.get(number, version.status))
+        status = Status(move.statuses.get(version.number, version.status))
         work.versions.save(
             replace(
                 version,

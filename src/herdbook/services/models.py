@@ -13,7 +13,7 @@ from herdbook.core.pages import page_size as checked_size
 from herdbook.core.ports import Work
 from herdbook.core.refs import CHAMPION
 from herdbook.core.wire import plain
-from herdbook.errors import AlreadyExists, Conflict
+from herdbook.errors import AlreadyExists, Conflict, Gone, NotFound
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,14 +71,12 @@ def ensure(work: Work, name: str, about: About) -> Model:
     Raises:
         Conflict: it has another type or owner.
     """
-    if not work.models.exists(name):
-        try:
-            begin(work, name, about)
-        except AlreadyExists:
-            # Another work may have begun it meanwhile; only another spelling is an error.
-            if not work.models.exists(name):
-                raise
-    entry = work.models.lock(name)
+    try:
+        entry = work.models.lock(name)
+    except Gone:
+        raise
+    except NotFound:
+        entry = _begun(work, name, about)
     for field_, there, given in (
         ("type", entry.type, about.type),
         ("owner", entry.owner, about.owner),
@@ -92,6 +90,16 @@ def ensure(work: Work, name: str, about: About) -> Model:
     return replace(
         entry, type=entry.type or about.type or "", owner=entry.owner or about.owner or ""
     )
+
+
+def _begun(work: Work, name: str, about: About) -> Model:
+    try:
+        begin(work, name, about)
+    except AlreadyExists:
+        # Another work may have begun it meanwhile; only another spelling is an error.
+        if not work.models.exists(name):
+            raise
+    return work.models.lock(name)
 
 
 def get(work: Work, model: str) -> Model:
@@ -127,7 +135,7 @@ def texts(
 
 
 def _asked(filter: str, model_type: str) -> filters.Query:
-    query = filters.parse(filter, search.MODEL_FIELDS)
+    query = search.model_query(filter)
     return _narrowed(query, "type", model_type) if model_type else query
 
 

@@ -67,7 +67,7 @@ def _first(
     if model:
         work.by.allow(Action.READ, names.model_name(model))
         work.models.get(model)
-    asked = filters.parse(filter, search.VERSION_FIELDS)
+    asked = search.version_query(filter)
     if asked.order:
         raise Invalid("the order is set by the question; leave out ORDER BY", field="filter")
     query = filters.Query(asked.where, (order,))

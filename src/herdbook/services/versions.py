@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from herdbook.core import filters, names, search
+from herdbook.core import names, search
 from herdbook.core.access import Action
 from herdbook.core.events import Change
 from herdbook.core.lineage import DEPTH_LIMIT
@@ -205,7 +205,7 @@ def page(
     """Give the versions a filter finds, of one model or of all."""
     if model:
         models.get(work, model)
-    query = filters.parse(filter, search.VERSION_FIELDS)
+    query = search.version_query(filter)
     found = work.versions.page(query, model=model or None, size=checked_size(page_size), page=page)
     return replace(found, items=tuple(shown(work, version) for version in found.items))
 
@@ -221,7 +221,7 @@ def texts(
     """Give what `page` does as JSON texts, undecoded."""
     if model:
         models.get(work, model)
-    query = filters.parse(filter, search.VERSION_FIELDS)
+    query = search.version_query(filter)
     found = work.versions.page_texts(
         query, model=model or None, size=checked_size(page_size), page=page
     )

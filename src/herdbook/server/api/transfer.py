@@ -15,7 +15,7 @@ from herdbook.core.wire import dumps
 from herdbook.errors import Invalid
 from herdbook.server import replays
 from herdbook.server.answers import caller, json_text, register
-from herdbook.server.limits import LINES, refuse_packed, require_type
+from herdbook.server.limits import LINES, in_time, refuse_packed, require_type
 from herdbook.server.routing import Routes
 from herdbook.server.transactions import lines_in_chunks
 from herdbook.services import transfer
@@ -82,7 +82,8 @@ async def load(request: Request, dry_run: bool = False) -> Response:  # noqa: FB
 
 async def _hold(request: Request, held: IO[bytes]) -> bytes:
     digest = hashlib.sha256()
-    async for part in request.stream():
+    parts = request.stream()
+    while part := await in_time(request, anext(parts, b"")):
         digest.update(part)
         await register(request).slowly(lambda part=part: held.write(part))  # type: ignore[misc]
     return digest.digest()

@@ -16,6 +16,7 @@ from herdbook.core.refs import VersionRef
 from herdbook.errors import StaleEpoch
 from herdbook.storage.sql import search
 from herdbook.storage.sql.models import SqlModels
+from herdbook.storage.sql.prepared import Prepared
 from herdbook.storage.sql.rows import micros, moment
 from herdbook.storage.sql.tables import aliases, models, moves, versions
 from herdbook.storage.sql.versions import SqlVersions
@@ -23,12 +24,12 @@ from herdbook.storage.sql.versions import SqlVersions
 # Statements are built once, at import: building one costs more than running it.
 _HERE = (aliases.c.model_id == bindparam("own"), aliases.c.name == bindparam("alias"))
 _MOVED = (moves.c.model_id == bindparam("own"), moves.c.alias == bindparam("alias"))
-_GET = (
+_GET = Prepared(
     select(versions.c.number, aliases.c.epoch, aliases.c.moved_at, aliases.c.moved_by)
     .join(versions, versions.c.id == aliases.c.version_id)
     .where(*_HERE)
 )
-_EPOCH = select(aliases.c.epoch).where(*_HERE)
+_EPOCH = Prepared(select(aliases.c.epoch).where(*_HERE))
 _ROW = {
     "version_id": bindparam("to", type_=aliases.c.version_id.type),
     "epoch": bindparam("to_epoch"),
@@ -36,10 +37,14 @@ _ROW = {
     "moved_by": bindparam("who"),
 }
 _FIRST = insert(aliases).values(model_id=bindparam("own"), name=bindparam("alias"), **_ROW)
-_SWAP = update(aliases).where(*_HERE, aliases.c.epoch == bindparam("to_epoch") - 1).values(**_ROW)
-_KEEP = insert(moves)
-_AT_EPOCH = select(moves.c.doc).where(*_MOVED, moves.c.epoch == bindparam("epoch"))
-_LAST_TO = (
+_SWAP = Prepared(
+    update(aliases).where(*_HERE, aliases.c.epoch == bindparam("to_epoch") - 1).values(**_ROW)
+)
+_KEEP = Prepared(
+    insert(moves), columns=("model_id", "alias", "epoch", "from_id", "to_id", "at", "doc")
+)
+_AT_EPOCH = Prepared(select(moves.c.doc).where(*_MOVED, moves.c.epoch == bindparam("epoch")))
+_LAST_TO = Prepared(
     select(moves.c.doc)
     .where(*_MOVED, moves.c.to_id == bindparam("to"))
     .order_by(moves.c.epoch.desc())
@@ -61,7 +66,7 @@ class SqlDeployments:
     def get(self, model: str, alias: str) -> Alias | None:
         """Give an alias, or None when it points nowhere."""
         asked = {"own": self._models.id(model), "alias": alias}
-        row = self._connection.execute(_GET, asked).one_or_none()
+        row = _GET.row(self._connection, asked)
         if row is None:
             return None
         return Alias(
@@ -76,7 +81,8 @@ class SqlDeployments:
     def epoch(self, model: str, alias: str) -> int:
         """The epoch an alias is at; 0 before its first move; kept after a removal."""
         asked = {"own": self._models.id(model), "alias": alias}
-        return int(self._connection.execute(_EPOCH, asked).scalar_one_or_none() or 0)
+        row = _EPOCH.row(self._connection, asked)
+        return int(row.epoch) if row else 0
 
     def move(self, move: Move) -> None:
         """Move an alias by compare-and-set and write its history; StaleEpoch when it moved."""
@@ -91,8 +97,8 @@ class SqlDeployments:
                 "moved meanwhile",
                 details={"epoch": present},
             )
-        self._connection.execute(
-            _KEEP,
+        _KEEP.count(
+            self._connection,
             {
                 "model_id": own,
                 "alias": move.alias,
@@ -106,7 +112,7 @@ class SqlDeployments:
 
     def _swapped(self, row: dict[str, Any]) -> bool:
         if row["to_epoch"] > 1:
-            return self._connection.execute(_SWAP, row).rowcount == 1
+            return _SWAP.count(self._connection, row) == 1
         try:
             with self._connection.begin_nested():
                 self._connection.execute(_FIRST, row)
@@ -140,7 +146,7 @@ class SqlDeployments:
         return Page(items, page_token(shape, [rows[size - 1].id]))
 
     def _seen(self, asked: Select[Any]) -> Select[Any]:
-        return asked if self._by.sees_all() else asked.where(search.visible(self._by))
+        return asked if self._by.sees_all() else asked.where(search.visible(self._by.grants))
 
     def at_epoch(self, model: str, alias: str, epoch: int) -> Move | None:
         """Give the move that brought an alias to an epoch."""
@@ -153,9 +159,9 @@ class SqlDeployments:
         asked = {"own": own, "alias": alias, "to": self._id(model, number)}
         return self._one(_LAST_TO, asked)
 
-    def _one(self, asked: Select[Any], given: dict[str, Any]) -> Move | None:
-        doc = self._connection.execute(asked, given).scalar_one_or_none()
-        return None if doc is None else _decoded(doc)
+    def _one(self, asked: Prepared, given: dict[str, Any]) -> Move | None:
+        row = asked.row(self._connection, given)
+        return None if row is None else _decoded(row.doc)
 
     def at(self, at: datetime, *, model: str | None, alias: str | None) -> Sequence[Holding]:
         """Give what aliases pointed at then, by model and alias; removed ones left out."""

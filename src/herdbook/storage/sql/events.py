@@ -12,6 +12,7 @@ from herdbook.core.events import GENESIS, Change, Checkpoint, Event, event_hash
 from herdbook.core.pages import Page
 from herdbook.core.wire import canonical, time_text, time_value
 from herdbook.services.webhooks import wants
+from herdbook.storage.sql.prepared import Prepared
 from herdbook.storage.sql.rows import micros
 from herdbook.storage.sql.tables import chain, deliveries, events, webhooks
 from herdbook.storage.sql.webhooks import webhook_value
@@ -19,8 +20,14 @@ from herdbook.storage.sql.webhooks import webhook_value
 BATCH = 500
 
 
-_LOCK = select(chain.c.seq, chain.c.hash).with_for_update()
-_MOVE = update(chain)
+# Whether anyone listens is asked with the lock: it saves every change a statement.
+_LOCK = Prepared(
+    select(
+        chain.c.seq, chain.c.hash, select(webhooks.c.id).exists().label("heard")
+    ).with_for_update(of=chain)
+)
+_ADD = Prepared(insert(events), columns=[column.name for column in events.c])
+_MOVE = Prepared(update(chain), columns=("seq", "hash"))
 _TOLD = select(webhooks)
 
 
@@ -30,6 +37,8 @@ class SqlEvents:
     def __init__(self, connection: Connection, by: Actor) -> None:
         self._connection = connection
         self._by = by
+        # Whether this work put something into the outbox.
+        self.enqueued = False
 
     def page(self, *, model: str | None, action: str | None, after: int, size: int) -> Page[Event]:
         """Give events in order of `seq`, from the one after `after` on."""
@@ -59,23 +68,25 @@ class SqlEvents:
         and always after the locks of models, so that no two works wait for each other.
         """
         # FOR UPDATE on PostgreSQL; SQLite has one writer at a time anyway.
-        held = self._connection.execute(_LOCK).one()
+        held = _LOCK.row(self._connection, {})
         head = Checkpoint(held.seq, held.hash)
         rows = []
         for change in changes:
             row = _chained(change, head, by=self._by.name, at=time_text(at))
             head = Checkpoint(head.seq + 1, str(row["hash"]))
             rows.append(row)
-        self._connection.execute(insert(events), rows)
-        self._connection.execute(_MOVE, {"seq": head.seq, "hash": head.hash})
-        self._enqueue(rows, at)
+        _ADD.each(self._connection, rows)
+        _MOVE.count(self._connection, {"seq": head.seq, "hash": head.hash})
+        if held.heard:
+            self._enqueue(rows, at)
 
     def _enqueue(self, rows: list[dict[str, Any]], at: datetime) -> None:
         told = [webhook_value(row) for row in self._connection.execute(_TOLD)]
-        for row in rows if told else []:
+        for row in rows:
             event = _event(row)
             for webhook in told:
                 if wants(webhook, event):
+                    self.enqueued = True
                     self._connection.execute(
                         insert(deliveries).values(
                             webhook_id=webhook.id,

@@ -18,7 +18,7 @@ from herdbook.errors import HerdbookError, Unavailable
 from herdbook.storage.sql import engine
 from herdbook.storage.sql import models as model_rows
 from herdbook.storage.sql import versions as version_rows
-from herdbook.storage.sql.rows import BATCH, each, micros
+from herdbook.storage.sql.rows import BATCH, decoded, each, micros, row_text
 from herdbook.storage.sql.schema import revision
 from herdbook.storage.sql.tables import aliases, chain, events, models, moves, replays, versions
 
@@ -129,7 +129,7 @@ def _wrong_version(row: Any, held: set[str]) -> Iterator[str]:
     if facts_digest(row.model, row.number, row.facts) != row.digest:
         yield f"the digest of {ref} is not that of its facts: one of them was changed"
     try:
-        found = version_rows.decoded(version_rows.row_text(row))
+        found = decoded(row_text(row))
         said = _columns(found)
     except (HerdbookError, ValueError) as error:
         yield f"what is stored of {ref} cannot be read: {error}"

@@ -149,7 +149,7 @@ class SqlLineage:
             .where(versions.c.visible == 1)
             .order_by(versions.c.id)
         )
-        return asked if self._by.sees_all() else asked.where(search.visible(self._by))
+        return asked if self._by.sees_all() else asked.where(search.visible(self._by.grants))
 
     def lock(self) -> None:
         """Keep other works that give new parents to registered versions waiting."""
@@ -182,7 +182,7 @@ class SqlLineage:
         )
         if not self._by.sees_all():
             used = used.where(
-                exists().where(models.c.id == versions.c.model_id, search.visible(self._by))
+                exists().where(models.c.id == versions.c.model_id, search.visible(self._by.grants))
             )
         count = used.scalar_subquery()
         asked = select(datasets.c.name, count).where(count > 0).order_by(datasets.c.name)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
@@ -13,22 +14,22 @@ from herdbook.core.filters import Query
 from herdbook.core.models import Model
 from herdbook.core.pages import Page
 from herdbook.errors import AlreadyExists, Gone, NotFound
-from herdbook.storage.sql import search
+from herdbook.storage.sql import pages, search
+from herdbook.storage.sql.pages import Question
+from herdbook.storage.sql.prepared import Prepared
 from herdbook.storage.sql.rows import micros, tombstone
 from herdbook.storage.sql.tables import model_tags, models, versions
 
 # Built once: building a statement costs more than running it.
 _NAMED = models.c.name == bindparam("wanted")
-_ID = select(models.c.id).where(_NAMED)
-_GET = select(models.c.id, models.c.doc, models.c.tombstone).where(_NAMED)
-_LOCK = (
-    update(models)
-    .where(_NAMED)
-    .values(versions=models.c.versions)
-    .returning(models.c.id, models.c.doc, models.c.tombstone)
-)
+_FOUND = (models.c.id, models.c.doc, models.c.tombstone)
+_ID = Prepared(select(models.c.id).where(_NAMED))
+_GET = Prepared(select(*_FOUND).where(_NAMED))
+_LOCK = Prepared(update(models).where(_NAMED).values(versions=models.c.versions).returning(*_FOUND))
 _ADD = insert(models)
-_SAVE = update(models).where(_NAMED)
+_PAGE = select(models.c.doc).where(models.c.tombstone.is_(None))
+_COLUMNS = ("type", "owner", "description", "versions", "doc", "created_by")
+_SAVE = Prepared(update(models).where(_NAMED), columns=(*_COLUMNS, "created_at", "updated_at"))
 
 
 class SqlModels:
@@ -42,7 +43,7 @@ class SqlModels:
 
     def get(self, name: str) -> Model:
         """Give a model; NotFound when there is none, Gone when it was deleted."""
-        return self._found(name, self._connection.execute(_GET, {"wanted": name}).one_or_none())
+        return self._found(name, _GET.row(self._connection, {"wanted": name}))
 
     def _found(self, name: str, row: Any) -> Model:
         if row is None:
@@ -56,20 +57,20 @@ class SqlModels:
     def id(self, name: str) -> int:
         """Give the row's id of a model that is or was there."""
         if name not in self._met:
-            found = self._connection.execute(_ID, {"wanted": name}).scalar_one_or_none()
+            found = _ID.row(self._connection, {"wanted": name})
             if found is None:
                 raise missing_model(name)
-            self._met[name] = (found, None)
+            self._met[name] = (found.id, None)
         return self._met[name][0]
 
     def lock(self, name: str) -> Model:
         """Give a model and keep every other writer of it waiting until this work ends."""
         # An update rather than FOR UPDATE: SQLite has no such clause, and both lock on this.
-        return self._found(name, self._connection.execute(_LOCK, {"wanted": name}).one_or_none())
+        return self._found(name, _LOCK.row(self._connection, {"wanted": name}))
 
     def exists(self, name: str) -> bool:
         """Whether there is or was a model of that name, deleted ones included."""
-        return self._connection.execute(_ID, {"wanted": name}).one_or_none() is not None
+        return _ID.row(self._connection, {"wanted": name}) is not None
 
     def add(self, model: Model) -> None:
         """Add a model; AlreadyExists when one's name, folded, is the same, even if deleted."""
@@ -90,7 +91,7 @@ class SqlModels:
 
     def save(self, model: Model) -> None:
         """Write what is known about a model over what was."""
-        self._connection.execute(_SAVE, columns(model) | {"wanted": model.name})
+        _SAVE.count(self._connection, columns(model) | {"wanted": model.name})
         self._tag(model)
 
     def _tag(self, model: Model) -> None:
@@ -110,16 +111,9 @@ class SqlModels:
 
     def page_texts(self, query: Query, *, size: int, page: str | None) -> Page[str]:
         """Give the same as JSON texts."""
-        asked = select(models.c.doc).where(models.c.tombstone.is_(None))
-        return search.page(
-            self._connection,
-            asked,
-            query,
-            searched=search.MODELS,
-            by=self._by,
-            size=size,
-            page=page,
-            text=lambda row: str(row[0]),
+        question = Question(_PAGE, search.MODELS, query, self._by.narrowed())
+        return pages.page(
+            self._connection, question, {}, size=size, page=page, text=attrgetter("doc")
         )
 
     def remove(self, model: Model, *, by: str, reason: str) -> None:

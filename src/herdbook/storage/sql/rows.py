@@ -1,4 +1,4 @@
-"""What rows hold beside texts and numbers: times and tombstones."""
+"""What rows hold beside texts and numbers: times, tombstones, the JSON of a version."""
 
 import json
 from collections.abc import Iterator
@@ -6,6 +6,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import Connection, Select, tuple_
+
+from herdbook.core import wire
+from herdbook.core.models import Version
 
 BATCH: Final = 500
 
@@ -28,6 +31,16 @@ def tombstone(text: str) -> str:
     gone = json.loads(text)
     why = f": {gone['reason']}" if gone["reason"] else ""
     return f"on {gone['at'][:10]} by {gone['by']}{why}"
+
+
+def decoded(text: str) -> Version:
+    """Give a version from its JSON text."""
+    return wire.value(Version, json.loads(text))
+
+
+def row_text(row: Any) -> str:
+    """Give the JSON text of a version: what is known about it, with what it is put inside."""
+    return f'{row.about[:-1]},"facts":{row.facts}}}'
 
 
 def each(connection: Connection, asked: Select[Any], keys: tuple[Any, ...]) -> Iterator[Any]:

@@ -1,14 +1,12 @@
-"""A query becomes one bound SELECT, and a position in it the next page.
+"""A query's conditions in SQL.
 
 Every field of the allow-lists has its column here, or a table its key is looked up in; every
-value is a bound parameter. Pages are found by where the one before ended (keyset), so the
-hundredth costs what the first does.
+value is a bound parameter.
 """
 
-import hashlib
 import operator
 import string
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -16,10 +14,8 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
-    Connection,
     FromClause,
     Row,
-    Select,
     and_,
     exists,
     false,
@@ -28,16 +24,12 @@ from sqlalchemy import (
     not_,
     or_,
     select,
-    true,
-    tuple_,
 )
 
 from herdbook.core import filters
-from herdbook.core.access import Actor
-from herdbook.core.filters import And, Comparison, Not, Op, Or, Query
+from herdbook.core.access import Grant
+from herdbook.core.filters import And, Comparison, Not, Op, Or
 from herdbook.core.numbers import Number
-from herdbook.core.pages import Page, page_position, page_token
-from herdbook.errors import InvalidFilter
 from herdbook.storage.sql.rows import micros
 from herdbook.storage.sql.tables import (
     aliases,
@@ -64,7 +56,7 @@ class Keyed:
     value: ColumnElement[Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Searched:
     """What is searched: its columns by field, its order, and whether models are needed."""
 
@@ -161,10 +153,10 @@ VERSIONS = Searched(
 VERSIONS_OF_MODEL = replace(VERSIONS, last=versions.c.ordinal)
 
 
-def visible(by: Actor) -> ColumnElement[bool]:
-    """Give the one predicate of what an actor may see, over `models`."""
+def visible(grants: Iterable[Grant]) -> ColumnElement[bool]:
+    """Give the one predicate of what grants let one see, over `models`."""
     parts = []
-    for grant in by.grants:
+    for grant in grants:
         if not grant.pattern.endswith("*"):
             parts.append(models.c.name == grant.pattern)
         else:
@@ -174,160 +166,23 @@ def visible(by: Actor) -> ColumnElement[bool]:
     return or_(*parts) if parts else false()
 
 
-def page(  # noqa: PLR0913 - what is asked, of whom, how much
-    connection: Connection,
-    asked: Select[Any],
-    query: Query,
-    *,
-    searched: Searched,
-    by: Actor,
-    size: int,
-    page: str | None,
-    within: str = "",
-    text: Found,
-) -> Page[str]:
-    """Run a query and give one page of texts."""
-    if searched is not MODELS and (_needs_models(query) or not by.sees_all()):
-        asked = asked.join(models, models.c.id == versions.c.model_id)
-    if not by.sees_all():
-        asked = asked.where(visible(by))
-    plan = _Plan(asked, query, searched)
-    shape = hashlib.sha256(f"{within}\n{filters.render(query)}".encode()).hexdigest()[:16]
-    kinds = tuple(_python(column) for column, _ in plan.keys)
-    position = page_position(page, shape=shape, kinds=kinds)
-    rows = connection.execute(plan.statement(position).limit(size + 1)).all()
-    items = tuple(text(row) for row in rows[:size])
-    if len(rows) <= size:
-        return Page(items)
-    return Page(items, page_token(shape, list(rows[size - 1][-len(plan.keys) :])))
-
-
-class _Plan:
-    """How a query is asked, so that an index gives its rows in their order.
-
-    A metric or tag it orders by is joined, and so is the first tag it asks to be equal when it
-    orders by nothing; conditions on what is joined are put on the join, and the last key is its
-    version. SQLite would otherwise gather everything that fits before it gives a page.
-    """
-
-    def __init__(self, asked: Select[Any], query: Query, searched: Searched) -> None:
-        self._asked = asked
-        self._searched = searched
-        self._joined: dict[tuple[str, str], FromClause] = {}
-        self._last = searched.last
-        self.keys = [(self._order(key), key.descending) for key in query.order]
-        conditions = _conditions(query.where)
-        if not query.order and searched is VERSIONS:
-            self._join_first_equal(conditions)
-        for one in conditions:
-            self._asked = self._asked.where(self._condition(one))
-        down = query.order[-1].descending if query.order else searched.newest_first
-        self.keys.append((self._last, down))
-
-    def statement(self, position: list[Any] | None) -> Select[Any]:
-        """Give the statement, from a position on."""
-        asked = self._asked if position is None else self._asked.where(_after(self.keys, position))
-        directions = [c.desc() if down else c.asc() for c, down in self.keys]
-        return asked.add_columns(*(column for column, _ in self.keys)).order_by(*directions)
-
-    def _order(self, key: filters.OrderKey) -> ColumnElement[Any]:
-        if key.field in self._searched.keyed:
-            if not key.key:
-                raise InvalidFilter(
-                    f"a version may have several of {key.field}: it cannot be ordered by them"
-                )
-            return self._join(key.field, key.key)
-        column = self._searched.columns[key.field]
-        if column.nullable:
-            self._asked = self._asked.where(column.is_not(None))
-        return column
-
-    def _join(self, field: str, key: str) -> ColumnElement[Any]:
-        keyed = self._searched.keyed[field]
-        assert keyed.key is not None  # noqa: S101 - asked for with a key
-        if (field, key) not in self._joined:
-            table = self._joined[field, key] = keyed.table.alias()
-            owner = table.c[keyed.owner.key]  # type: ignore[index]
-            on = and_(owner == keyed.of, table.c[keyed.key.key] == key)  # type: ignore[index]
-            self._asked = self._asked.join(table, on)
-            if keyed.of is VERSIONS.last and self._last is VERSIONS.last:
-                self._last = owner
-        return self._joined[field, key].c[keyed.value.key]  # type: ignore[index]
-
-    def _join_first_equal(self, conditions: list[filters.Expr]) -> None:
-        for one in conditions:
-            if isinstance(one, Comparison) and one.op is Op.EQ and one.field == "tags":
-                self._join(one.field, one.key)
-                return
-
-    def _condition(self, one: filters.Expr) -> ColumnElement[bool]:
-        if isinstance(one, Comparison) and (one.field, one.key) in self._joined:
-            value = self._join(one.field, one.key)
-            if one.op is Op.IS_NULL:
-                return false()
-            return true() if one.op is Op.IS_NOT_NULL else _test(value, one)
-        return _clause(one, self._searched)
-
-
-def _conditions(where: filters.Expr | None) -> list[filters.Expr]:
-    """Give what must all hold."""
-    match where:
-        case None:
-            return []
-        case And(parts):
-            return [one for part in parts for one in _conditions(part)]
-    return [where]
-
-
-def _python(column: ColumnElement[Any]) -> type:
-    return column.type.python_type
-
-
-def _needs_models(query: Query) -> bool:
-    named = set(_fields(query.where)) | {key.field for key in query.order}
-    return bool(named & VERSIONS.on_models)
-
-
-def _fields(expr: filters.Expr | None) -> list[str]:
-    match expr:
-        case Comparison(field):
-            return [field]
-        case And(parts) | Or(parts):
-            return [name for part in parts for name in _fields(part)]
-        case Not(part):
-            return _fields(part)
-    return []
-
-
-def _after(keys: list[tuple[ColumnElement[Any], bool]], position: list[Any]) -> Any:
-    if len({down for _, down in keys}) == 1:
-        row, place = tuple_(*(c for c, _ in keys)), tuple_(*map(_wide, position))
-        return row < place if keys[0][1] else row > place
-    parts = []
-    for at, (column, down) in enumerate(keys):
-        same = [c == _wide(p) for (c, _), p in zip(keys[:at], position[:at], strict=True)]
-        bound = _wide(position[at])
-        beyond = column < bound if down else column > bound
-        parts.append(and_(*same, beyond))
-    return or_(*parts)
-
-
-def _clause(expr: filters.Expr, searched: Searched) -> ColumnElement[bool]:
+def clause(expr: filters.Expr, searched: Searched) -> ColumnElement[bool]:
+    """Give what a part of a query asks."""
     match expr:
         case And(parts):
-            return and_(*(_clause(part, searched) for part in parts))
+            return and_(*(clause(part, searched) for part in parts))
         case Or(parts):
-            return or_(*(_clause(part, searched) for part in parts))
+            return or_(*(clause(part, searched) for part in parts))
         case Not(part):
             # NOT of an unknown is unknown in SQL; here what has no value does not match.
-            return not_(func.coalesce(_clause(part, searched), false()))
+            return not_(func.coalesce(clause(part, searched), false()))
         case Comparison():
             return _compared(expr, searched)
 
 
 def _compared(one: Comparison, searched: Searched) -> ColumnElement[bool]:
     if one.field not in searched.keyed:
-        return _test(searched.columns[one.field], one)
+        return tested(searched.columns[one.field], one)
     keyed = searched.keyed[one.field]
     held: list[ColumnElement[bool]] = []
     if keyed.key is not None:
@@ -337,7 +192,7 @@ def _compared(one: Comparison, searched: Searched) -> ColumnElement[bool]:
     if one.op in {Op.IS_NULL, Op.IS_NOT_NULL}:
         there = exists().select_from(keyed.table).where(keyed.owner == keyed.of, *held)
         return there if one.op is Op.IS_NOT_NULL else not_(there)
-    own = select(keyed.owner).select_from(keyed.table).where(*held, _test(keyed.value, one))
+    own = select(keyed.owner).select_from(keyed.table).where(*held, tested(keyed.value, one))
     return keyed.of.in_(own)
 
 
@@ -355,11 +210,12 @@ _TESTS: dict[Op, Callable[[Any, Any], Any]] = {
 }
 
 
-def _test(column: ColumnElement[Any], one: Comparison) -> ColumnElement[bool]:
+def tested(column: ColumnElement[Any], one: Comparison) -> ColumnElement[bool]:
+    """Give a comparison with a column."""
     value = _bound(one)
     if one.op in _TESTS:
-        tested: ColumnElement[bool] = _TESTS[one.op](column, value)
-        return tested
+        found: ColumnElement[bool] = _TESTS[one.op](column, value)
+        return found
     return _alike(column, one.op, str(value))
 
 

@@ -3,9 +3,10 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from herdbook.core import wire
@@ -17,9 +18,11 @@ from herdbook.core.pages import Page
 from herdbook.core.refs import LATEST, VersionRef
 from herdbook.core.summaries import Totals
 from herdbook.errors import AlreadyExists, Gone, Immutable, NotFound
-from herdbook.storage.sql import search
+from herdbook.storage.sql import pages, search
 from herdbook.storage.sql.models import SqlModels
-from herdbook.storage.sql.rows import micros, tombstone
+from herdbook.storage.sql.pages import Question
+from herdbook.storage.sql.prepared import Prepared
+from herdbook.storage.sql.rows import decoded, micros, row_text, tombstone
 from herdbook.storage.sql.tables import (
     aliases,
     datasets,
@@ -29,16 +32,6 @@ from herdbook.storage.sql.tables import (
     version_tags,
     versions,
 )
-
-
-def decoded(text: str) -> Version:
-    """Give a version from its JSON text."""
-    return wire.value(Version, json.loads(text))
-
-
-def row_text(row: Any) -> str:
-    """Give the JSON text of a version: what is known about it, with what it is put inside."""
-    return f'{row.about[:-1]},"facts":{row.facts}}}'
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +54,8 @@ class SqlVersions:
         # Rows this work has met, by model and ordinal; the lock of the model keeps them true.
         self._met: dict[tuple[str, int], Met] = {}
         self._ids: dict[tuple[str, str], int] = {}
+        # The keys of the highest numbers this work has asked for, by model.
+        self._highest: dict[str, str] = {}
 
     def get(self, ref: VersionRef) -> Version:
         """Give a version by number (by value), alias or `latest`; NotFound or Gone."""
@@ -77,10 +72,14 @@ class SqlVersions:
         return row_text(self._row(ref))
 
     def _row(self, ref: VersionRef) -> Any:
-        row = self._connection.execute(*_lookup(ref)).one_or_none()
+        row = self._looked_up(ref)
         if row is None or row.tombstone is not None or not row.visible:
             raise self._missing(ref, row)
         return row
+
+    def _looked_up(self, ref: VersionRef) -> Any:
+        asked, given = _lookup(ref)
+        return asked.row(self._connection, given)
 
     def _missing(self, ref: VersionRef, row: Any) -> NotFound:
         asked = select(models.c.tombstone).where(models.c.name == ref.model)
@@ -101,7 +100,7 @@ class SqlVersions:
         """Give the row's id of a version that is or was there."""
         key = ref.model, ref.number
         if key not in self._ids:
-            self._ids[key] = int(self._connection.execute(*_lookup(ref)).one().id)
+            self._ids[key] = int(self._looked_up(ref).id)
         return self._ids[key]
 
     def id_of(self, version: Version) -> int:
@@ -111,45 +110,46 @@ class SqlVersions:
     def _remembered(self, version: Version) -> Met:
         key = version.model, version.ordinal
         if key not in self._met:
-            row = self._connection.execute(*_lookup(VersionRef(version.model, version.number)))
-            found = row.one()
+            found = self._looked_up(VersionRef(version.model, version.number))
             kept = decoded(row_text(found))
             self._met[key] = Met(found.id, kept.digest, kept.tags, sealed=kept.sealed)
         return self._met[key]
 
     def take_ordinal(self, model: str) -> int:
         """Take the next ordinal of a model, never given before, by a locked counter."""
-        return int(self._connection.execute(_TAKE, {"wanted": model}).scalar_one()) - 1
+        return int(_TAKE.row(self._connection, {"wanted": model}).next_ordinal) - 1
 
     def highest(self, model: str) -> Number | None:
         """The highest number ever given in a model, deleted ones included."""
         own = {"own": self._models.id(model)}
-        found = self._connection.execute(_HIGHEST, own).scalar_one_or_none()
-        return Number(found) if found else None
+        found = _HIGHEST.row(self._connection, own)
+        number = Number(found.number) if found else None
+        self._highest[model] = number.key if number else ""
+        return number
 
     def latest(self, model: str) -> str:
         """The number registered last and not deleted, or ""."""
-        row = self._connection.execute(_NEWEST, {"model": model}).one_or_none()
+        row = _NEWEST.row(self._connection, {"model": model})
         return str(json.loads(row.about)["number"]) if row else ""
 
     def add(self, version: Version) -> None:
         """Add a version, its parents and data sets; AlreadyExists when the number is taken."""
         number, own = Number(version.number), self._models.id(version.model)
-        taken = self._connection.execute(_TAKEN, {"own": own, "key": number.key}).one_or_none()
-        if taken is not None:
-            raise _already(version.model, taken)
-        added = self._connection.execute(
-            _ADD,
-            {
-                **columns(version),
-                **fact_columns(version),
-                "model_id": own,
-                "ordinal": version.ordinal,
-                "number": version.number,
-                "number_key": number.key,
-            },
-        )
-        key = int(added.inserted_primary_key[0])  # type: ignore[index]
+        # What is above the highest cannot be taken.
+        if number.key <= self._highest.pop(version.model, number.key):
+            taken = _TAKEN.row(self._connection, {"own": own, "key": number.key})
+            if taken is not None:
+                raise _already(version.model, taken)
+        row = {
+            **columns(version),
+            **fact_columns(version),
+            "model_id": own,
+            "ordinal": version.ordinal,
+            "number": version.number,
+            "number_key": number.key,
+        }
+        added = _adding(tuple(row)).row(self._connection, row)
+        key = int(added.id)
         met = Met(key, version.digest, version.tags, sealed=version.sealed)
         self._met[version.model, version.ordinal] = met
         self._relate(key, version)
@@ -166,16 +166,13 @@ class SqlVersions:
         ]
         # In one order, so that two works that name new data sets do not wait for each other.
         used = [self._dataset(name) for name in sorted(version.facts.datasets)]
-        for table, rows in (
-            (parents, steps),
-            (version_datasets, [{"version_id": key, "dataset_id": one} for one in used]),
-            (
-                version_tags,
-                [{"version_id": key, "key": k, "value": v} for k, v in version.tags.items()],
-            ),
+        for statement, rows in (
+            (_STEP, steps),
+            (_USE, [{"version_id": key, "dataset_id": one} for one in used]),
+            (_TAG, [{"version_id": key, "key": k, "value": v} for k, v in version.tags.items()]),
         ):
             if rows:
-                self._connection.execute(insert(table), rows)
+                statement.each(self._connection, rows)
 
     def _dataset(self, name: str) -> int:
         asked = select(datasets.c.id).where(datasets.c.name == name)
@@ -198,7 +195,7 @@ class SqlVersions:
             changes |= fact_columns(version)
         elif version.sealed and not met.sealed:
             changes["sealed"] = 1
-        self._connection.execute(_SAVE, {**changes, "own": met.id})
+        _saving(tuple(changes)).count(self._connection, {**changes, "own": met.id})
         if met.digest != version.digest or met.tags != version.tags:
             for table, key in _RELATED:
                 self._connection.execute(delete(table).where(key == met.id))
@@ -218,22 +215,12 @@ class SqlVersions:
         self, query: Query, *, model: str | None, size: int, page: str | None
     ) -> Page[str]:
         """Give the same as JSON texts."""
-        asked: Select[Any] = select(versions.c.about, versions.c.facts).where(
-            versions.c.visible == 1
-        )
+        grants, given = self._by.narrowed(), {}
+        question = Question(_PAGE, search.VERSIONS, query, grants)
         if model is not None:
-            asked = asked.where(versions.c.model_id == self._models.id(model))
-        return search.page(
-            self._connection,
-            asked,
-            query,
-            searched=search.VERSIONS if model is None else search.VERSIONS_OF_MODEL,
-            by=self._by,
-            size=size,
-            page=page,
-            within=model or "",
-            text=row_text,
-        )
+            question = Question(_PAGE_OF_MODEL, search.VERSIONS_OF_MODEL, query, grants)
+            given = {"own": self._models.id(model)}
+        return pages.page(self._connection, question, given, size=size, page=page, text=row_text)
 
     def remove(self, version: Version, *, by: str, reason: str) -> None:
         """Hide a version behind a tombstone; its number and ordinal stay taken."""
@@ -252,7 +239,7 @@ class SqlVersions:
 
     def restore(self, ref: VersionRef) -> Version:
         """Take a tombstone away; NotFound when there is none."""
-        row = self._connection.execute(*_lookup(ref)).one_or_none() if ref.number else None
+        row = self._looked_up(ref) if ref.number else None
         if row is None or row.tombstone is None:
             raise NotFound(f"no deleted version is called {ref}", field="ref")
         version = decoded(row_text(row))
@@ -272,7 +259,7 @@ class SqlVersions:
             asked = asked.where(versions.c.model_id == self._models.id(model))
             counted = counted.where(models.c.name == model)
         elif not self._by.sees_all():
-            seen = search.visible(self._by)
+            seen = search.visible(self._by.grants)
             asked = asked.join(models, models.c.id == versions.c.model_id).where(seen)
             counted = counted.where(seen)
         rows = self._connection.execute(asked.group_by(versions.c.status)).all()
@@ -292,6 +279,16 @@ _RELATED = (
 )
 
 
+@cache
+def _adding(names: tuple[str, ...]) -> Prepared:
+    return Prepared(insert(versions).returning(versions.c.id), columns=names)
+
+
+@cache
+def _saving(names: tuple[str, ...]) -> Prepared:
+    return Prepared(_SAVE, columns=names)
+
+
 def _already(model: str, taken: Any) -> AlreadyExists:
     how = (
         f"was deleted {tombstone(taken.tombstone)}; a number is never given again"
@@ -302,19 +299,25 @@ def _already(model: str, taken: Any) -> AlreadyExists:
 
 
 # Statements are built once, at import: building one costs more than running it.
-_OWN = versions.c.model_id == bindparam("own")
-_TAKE = (
+_OWN = versions.c.model_id == bindparam("own", required=False)
+_TAKE = Prepared(
     update(models)
     .where(models.c.name == bindparam("wanted"))
     .values(next_ordinal=models.c.next_ordinal + 1)
     .returning(models.c.next_ordinal)
 )
-_HIGHEST = select(versions.c.number).where(_OWN).order_by(versions.c.number_key.desc()).limit(1)
-_TAKEN = select(versions.c.number, versions.c.tombstone).where(
-    _OWN, versions.c.number_key == bindparam("key")
+_HIGHEST = Prepared(
+    select(versions.c.number).where(_OWN).order_by(versions.c.number_key.desc()).limit(1)
 )
-_ADD = insert(versions)
+_TAKEN = Prepared(
+    select(versions.c.number, versions.c.tombstone).where(
+        _OWN, versions.c.number_key == bindparam("key")
+    )
+)
 _SAVE = update(versions).where(versions.c.id == bindparam("own"))
+_STEP = Prepared(insert(parents), columns=("child_id", "parent_id", "position", "kind"))
+_USE = Prepared(insert(version_datasets), columns=("version_id", "dataset_id"))
+_TAG = Prepared(insert(version_tags), columns=("version_id", "key", "value"))
 
 
 _FOUND = (
@@ -326,20 +329,26 @@ _FOUND = (
 )
 
 
+_PAGE = select(versions.c.about, versions.c.facts).where(versions.c.visible == 1)
+_PAGE_OF_MODEL = _PAGE.where(_OWN)
 _IN_MODEL = (
     select(*_FOUND)
     .join(models, models.c.id == versions.c.model_id)
     .where(models.c.name == bindparam("model"))
 )
-_BY_NUMBER = _IN_MODEL.where(versions.c.number_key == bindparam("key"))
+_BY_NUMBER = Prepared(_IN_MODEL.where(versions.c.number_key == bindparam("key")))
 # The model is named twice, so that the one row is found by the key of aliases.
-_BY_ALIAS = _IN_MODEL.join(
-    aliases, and_(aliases.c.version_id == versions.c.id, aliases.c.model_id == models.c.id)
-).where(aliases.c.name == bindparam("alias"))
-_NEWEST = _IN_MODEL.where(versions.c.visible == 1).order_by(versions.c.ordinal.desc()).limit(1)
+_BY_ALIAS = Prepared(
+    _IN_MODEL.join(
+        aliases, and_(aliases.c.version_id == versions.c.id, aliases.c.model_id == models.c.id)
+    ).where(aliases.c.name == bindparam("alias"))
+)
+_NEWEST = Prepared(
+    _IN_MODEL.where(versions.c.visible == 1).order_by(versions.c.ordinal.desc()).limit(1)
+)
 
 
-def _lookup(ref: VersionRef) -> tuple[Select[Any], dict[str, str]]:
+def _lookup(ref: VersionRef) -> tuple[Prepared, dict[str, str]]:
     if ref.number:
         return _BY_NUMBER, {"model": ref.model, "key": Number(ref.number).key}
     if ref.alias == LATEST:

@@ -13,10 +13,13 @@ from herdbook.core.pages import Page, page_position, page_token
 from herdbook.core.webhooks import Delivery, Webhook
 from herdbook.core.wire import time_value
 from herdbook.errors import NotFound
+from herdbook.storage.sql.prepared import Prepared
 from herdbook.storage.sql.rows import micros, moment
 from herdbook.storage.sql.tables import deliveries, events, webhooks
 
-_WAITING = select(deliveries.c.id).where(deliveries.c.next_at <= bindparam("now")).limit(1)
+_WAITING = Prepared(
+    select(deliveries.c.id).where(deliveries.c.next_at <= bindparam("now")).limit(1)
+)
 
 
 class SqlWebhooks:
@@ -68,7 +71,7 @@ class SqlWebhooks:
 
     def waiting(self, now: datetime) -> bool:
         """Whether a delivery is due."""
-        return self._connection.execute(_WAITING, {"now": micros(now)}).first() is not None
+        return _WAITING.row(self._connection, {"now": micros(now)}) is not None
 
     def due(self, now: datetime, *, limit: int) -> Sequence[tuple[Delivery, Webhook, str, Event]]:
         """Take deliveries that are due; until the work ends no other worker is given them."""
