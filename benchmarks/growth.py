@@ -117,12 +117,14 @@ def _lineage(name: str, url: str, sizes: Sizes) -> Iterator[Row]:
     with reading(database, everything("benchmark")) as work:
         walk = work.lineage.ancestors
         assert len(walk(version, depth=DEPTH_LIMIT)) == sizes.chain - 1
-        every = f"all {sizes.chain - 1:,} at once, in the storage"
-        yield _deep(group, every, lambda: walk(version, depth=DEPTH_LIMIT), sizes)
+        every = f"all {sizes.chain - 1:,} at once, in the storage; no answer is that long"
+        yield _deep(group, every, lambda: walk(version, depth=DEPTH_LIMIT), sizes, target=False)
     database.close()
 
 
-def _deep(group: str, what: str, ask: Callable[[], object], sizes: Sizes) -> Row:
+def _deep(
+    group: str, what: str, ask: Callable[[], object], sizes: Sizes, *, target: bool = True
+) -> Row:
     def once() -> Reading:
         wall, cpu = time.perf_counter(), time.process_time()
         ask()
@@ -139,5 +141,5 @@ def _deep(group: str, what: str, ask: Callable[[], object], sizes: Sizes) -> Row
         unit="ms",
         ours=found["wall"],
         cpu=f"{found['cpu']:.3g} ms",
-        targets=(at_most(LINEAGE_MS, found["wall"], "ms"),),
+        targets=(at_most(LINEAGE_MS, found["wall"], "ms"),) if target else (),
     )

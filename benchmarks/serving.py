@@ -111,6 +111,11 @@ class Serving:
                 least=40, fast=True, cheap=True,
             ),
             Question(
+                "get by alias (`/resolve/…`), each under an id of its own",
+                _each(names, ours.under_an_id),
+                _each(names, theirs.get_by_alias),
+            ),
+            Question(
                 "search of 100 rows, one model",
                 _each(names, ours.search_model),
                 _each(names, theirs.search_model),

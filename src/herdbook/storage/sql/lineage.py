@@ -81,13 +81,15 @@ class SqlLineage:
                 for at in range(0, len(edge), BATCH)
                 for row in self._span(edge[at : at + BATCH], span, down=down)
             ]
-            before = len(found)
-            for own_id, distance in rows:
+            before, edge = len(found), []
+            for at, distance in rows:
                 reached = walked + distance
-                if found.get(own_id, reached + 1) > reached:
-                    found[own_id] = reached
+                if found.get(at, reached + 1) > reached:
+                    found[at] = reached
+                    if distance == span:
+                        edge.append(at)
             walked += span
-            edge = [at for at, distance in found.items() if distance == walked]
+            edge = [at for at in edge if found[at] == walked]
             fresh = len(rows) <= 2 * (len(found) - before)
             span = min(span * 2, SPAN_MOST) if fresh else SPAN_LEAST
         del found[own]
