@@ -119,13 +119,13 @@ class Serving:
                 "search of 100 rows, one model",
                 _each(names, ours.search_model),
                 _each(names, theirs.search_model),
-                least=12,
+                least=12, fast=True,
             ),
             Question(
                 "search of 100 rows, by tag",
                 lambda clients: [[ours.search_tag()]] * clients,
                 lambda clients: [[theirs.search_tag()]] * clients,
-                least=12,
+                least=12, fast=True,
             ),
             Question("set alias", self._moves(ours), self._moves(theirs), least=6),
             Question(

@@ -1,7 +1,6 @@
 """Around every request: its id, its headers, its line in the log, its place in the metrics."""
 
 import re
-import secrets
 import time
 from typing import Final
 
@@ -9,7 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from herdbook.errors import HerdbookError
 from herdbook.server import problems
-from herdbook.server.log import Requests, logger
+from herdbook.server.log import Requests, fresh_id, logger
 from herdbook.server.metrics import Metrics
 from herdbook.server.repeats import MEMORY, Repeats
 
@@ -84,7 +83,7 @@ def _request_id(scope: Scope) -> str:
     for name, value in scope["headers"]:
         if name == b"x-request-id" and _ID.match(value.decode("latin-1")):
             return str(value.decode())
-    return secrets.token_hex(8)
+    return fresh_id()
 
 
 def _stamped(headers: list[tuple[bytes, bytes]], request_id: str) -> list[tuple[bytes, bytes]]:

@@ -1,8 +1,10 @@
 """The server's log: one line an event, JSON or text, without secrets."""
 
+import itertools
 import json
 import logging
 import re
+import secrets
 import sys
 from collections.abc import MutableMapping
 from datetime import UTC, datetime
@@ -59,6 +61,15 @@ class _Redacting(logging.Formatter):
         return redacted(self._inner.format(record))
 
 
+_START: Final = secrets.token_hex(4)
+_COUNT: Final = itertools.count()
+
+
+def fresh_id() -> str:
+    """Give an id for a request: 16 hexadecimal digits, the first eight this process's own."""
+    return f"{_START}{next(_COUNT) % 2**32:08x}"
+
+
 class Requests:
     """Writes the line of a request: the one event there is for each, so it costs little.
 
@@ -75,8 +86,8 @@ class Requests:
             shown = " ".join(f"{name}={value}" for name, value in facts.items())
             line = f"{at} [info     ] request {shown}\n"
         else:
-            said = {**facts, "event": "request", "level": "info", "timestamp": at}
-            line = f"{_JSON.encode(said)}\n"
+            said = _JSON.encode(facts)[:-1]
+            line = f'{said}, "event": "request", "level": "info", "timestamp": "{at}"}}\n'
         sys.stderr.write(line)
 
 

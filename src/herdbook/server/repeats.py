@@ -5,7 +5,6 @@ while nothing was committed and its token counts, the answer is the same. Only b
 through every check are remembered, whole, so nothing that was refused can be answered here.
 """
 
-import secrets
 import time
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -13,7 +12,7 @@ from typing import Final
 
 from starlette.types import Message, Scope
 
-from herdbook.server.log import Requests
+from herdbook.server.log import Requests, fresh_id
 from herdbook.server.metrics import Metrics
 from herdbook.server.transactions import Register
 
@@ -104,7 +103,7 @@ class Repeats:
             defaults: the headers every answer of the server has.
             began: when the request arrived, by `time.perf_counter`.
         """
-        id = secrets.token_hex(8)
+        id = fresh_id()
         seconds = time.perf_counter() - began
         self._metrics.request(answer.route, "GET", answer.status, seconds)
         Requests.note(

@@ -69,6 +69,8 @@ class Guarded(APIRoute):
             await guard(request, self.policy)
             check_query(request, known=arguments.known, several=arguments.several)
             replays.check_key(request)
+            if request.method == "GET":
+                return await endpoint(**arguments.read(request))
             strict = StrictRequest(request)
             body = await strict.parse() if arguments.takes_body else None
             return await endpoint(**arguments.read(strict, body))

@@ -98,6 +98,7 @@ class _Server(uvicorn.Server):
         # What there is now stays: the collector need not look at it again and again.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(10_000, 20, 20)
         if self.started and self._ready is not None:
             self._ready(self._address)
 

@@ -102,8 +102,19 @@ class Database:
         with self._translated():
             if self._reader is None or self._reader.closed:
                 self._reader = _roomy(self.engine.connect())
-            with self._reader.begin():
-                yield self._reader
+            yield from self._glanced(self._reader)
+
+    @staticmethod
+    def _glanced(connection: Connection) -> Iterator[Connection]:
+        # On the driver: what SQLAlchemy does around a transaction takes as long as a read.
+        driver: Any = connection.connection.driver_connection
+        driver.execute("BEGIN")
+        try:
+            yield connection
+        finally:
+            if connection.in_transaction():
+                connection.rollback()
+            driver.rollback()
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[Connection]:
@@ -213,7 +224,8 @@ class Database:
             # A read that turns into a write fails BUSY whatever the timeout: writers say so.
             writes = connection.get_execution_options().get("herdbook_writes")
             driver: Any = connection.connection.driver_connection
-            driver.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
+            if not driver.in_transaction:  # a glance has begun on the driver itself
+                driver.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
 
         return engine
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from operator import attrgetter
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
@@ -112,9 +112,7 @@ class SqlModels:
     def page_texts(self, query: Query, *, size: int, page: str | None) -> Page[str]:
         """Give the same as JSON texts."""
         question = Question(_PAGE, search.MODELS, query, self._by.narrowed())
-        return pages.page(
-            self._connection, question, {}, size=size, page=page, text=attrgetter("doc")
-        )
+        return pages.page(self._connection, question, {}, size=size, page=page, text=itemgetter(0))
 
     def remove(self, model: Model, *, by: str, reason: str) -> None:
         """Hide a model behind a tombstone; its name and numbers stay taken."""

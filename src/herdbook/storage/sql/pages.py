@@ -6,7 +6,7 @@ every dashboard.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
@@ -46,7 +46,7 @@ from herdbook.storage.sql.tables import models, versions
 
 KEPT: Final = 256
 
-Text = Callable[[Any], str]
+Text = Callable[[Sequence[Any]], str]
 Keys = list[tuple[ColumnElement[Any], bool]]
 
 
@@ -84,21 +84,18 @@ def page(
         given: the values `question.asked` binds by name.
         size: how many rows at most.
         page: the token of the page before, or None for the first.
-        text: gives the text of a row.
+        text: gives the text of a row, which is a tuple.
     """
-    first = _planned(question, begun=False)
-    shape = first.shape(given)
-    position = page_position(page, shape=shape, kinds=first.kinds)
+    plan = _planned(question, begun=page is not None)
     bound = {**given, "size": size + 1}
-    plan = first
-    if position is not None:
-        plan = _planned(question, begun=True)
-        bound |= {_place(at): value for at, value in enumerate(position)}
+    if page is not None:
+        position = page_position(page, shape=plan.shape(given), kinds=plan.kinds)
+        bound |= {_place(at): value for at, value in enumerate(position or ())}
     rows = plan.statement.rows(connection, bound)
     items = tuple(map(text, rows[:size]))
     if len(rows) <= size:
         return Page(items)
-    return Page(items, page_token(shape, list(rows[size - 1][-len(first.kinds) :])))
+    return Page(items, page_token(plan.shape(given), list(rows[size - 1][-len(plan.kinds) :])))
 
 
 @dataclass(frozen=True, slots=True)

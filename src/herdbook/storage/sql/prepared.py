@@ -46,8 +46,9 @@ class Prepared:
         return None if found is None else self._row(found)
 
     def rows(self, connection: Connection, given: Given) -> list[Any]:
-        """Run it and give every row."""
-        return list(map(self._row, self._run(connection, given).fetchall()))
+        """Run it and give every row, as a plain tuple."""
+        found: list[Any] = self._run(connection, given).fetchall()
+        return found
 
     def count(self, connection: Connection, given: Given) -> int:
         """Run it and give how many rows it changed."""

@@ -1,7 +1,7 @@
 """Versions in the database."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -220,7 +220,7 @@ class SqlVersions:
         if model is not None:
             question = Question(_PAGE_OF_MODEL, search.VERSIONS_OF_MODEL, query, grants)
             given = {"own": self._models.id(model)}
-        return pages.page(self._connection, question, given, size=size, page=page, text=row_text)
+        return pages.page(self._connection, question, given, size=size, page=page, text=_page_text)
 
     def remove(self, version: Version, *, by: str, reason: str) -> None:
         """Hide a version behind a tombstone; its number and ordinal stay taken."""
@@ -270,6 +270,10 @@ class SqlVersions:
             cost_usd=round(sum(row[2] or 0.0 for row in rows), 9),
             duration_hours=round(sum(row[3] or 0.0 for row in rows), 9),
         )
+
+
+def _page_text(row: Sequence[Any]) -> str:
+    return f'{row[0][:-1]},"facts":{row[1]}}}'
 
 
 _RELATED = (

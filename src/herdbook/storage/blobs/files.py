@@ -1,0 +1,280 @@
+"""Files as a store reads and writes them: whole or not there, and never anything but files."""
+
+import contextlib
+import errno
+import fcntl
+import os
+import secrets
+import stat
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final, Self
+
+from herdbook.errors import AlreadyExists, Invalid, NotFound, Unavailable
+from herdbook.storage.blobs.passing import CHUNK
+
+DRAFT_PREFIX: Final = ".herdbook-"
+
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+# What a file system answers that has no hard links, or no more of them, or not from there to here.
+UNLINKABLE: Final = frozenset({errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS})
+_FICLONE: Final = 0x40049409
+_KINDS: Final = {
+    stat.S_IFLNK: "a symbolic link",
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFBLK: "a device",
+    stat.S_IFCHR: "a device",
+}
+
+
+@contextlib.contextmanager
+def disk_errors(what: str) -> Iterator[None]:
+    """Say of an error of the disk what was being done.
+
+    Raises:
+        Unavailable: the disk is full, read-only, gone or failing.
+    """
+    try:
+        yield
+    except OSError as error:
+        mends = "free some space" if error.errno in _FULL else "mend it"
+        raise Unavailable(f"cannot {what}: {error.strerror or error}; {mends} and try again") from (
+            error
+        )
+
+
+class Draft:
+    """A file nobody looks for yet, in the folder it is made in; published whole, or removed.
+
+    Its writer holds a lock on it, so that others know what only the dead have left.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / f"{DRAFT_PREFIX}{os.getpid()}-{secrets.token_hex(8)}"
+        with disk_errors(f"write in {folder}"):
+            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            self.fd = os.open(self.path, flags, 0o600)
+        # Some network file systems have no locks; there the age of a draft alone tells.
+        with contextlib.suppress(OSError):
+            fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(OSError):
+            self.path.unlink()
+        os.close(self.fd)
+
+    def write(self, chunk: bytes | memoryview) -> None:
+        """Add a chunk."""
+        with disk_errors(f"write in {self.path.parent}"):
+            written = os.write(self.fd, chunk)
+            while written < len(chunk):  # a disk that is nearly full, or more than 2 GiB at once
+                written += os.write(self.fd, memoryview(chunk)[written:])
+
+    def clone(self, source: int) -> bool:
+        """Share the blocks of an open file, where the file system can."""
+        if sys.platform != "linux":
+            return False
+        try:
+            fcntl.ioctl(self.fd, _FICLONE, source)
+        except OSError:
+            return False
+        return True
+
+    def seal(self) -> os.stat_result:
+        """Make it read-only and durable."""
+        self.close_to_writing()
+        with disk_errors(f"write in {self.path.parent}"):
+            os.fsync(self.fd)
+        return self.stat()
+
+    def close_to_writing(self) -> None:
+        """Make it read-only."""
+        with disk_errors(f"write in {self.path.parent}"):
+            os.fchmod(self.fd, 0o444)
+
+    def stat(self) -> os.stat_result:
+        """What the file system says of it."""
+        return os.fstat(self.fd)
+
+    def publish(self, path: Path) -> bool:
+        """Give it its name, unless something has it; whether it got it."""
+        with disk_errors(f"write {path}"):
+            try:
+                os.link(self.path, path)
+            except FileExistsError:
+                return False
+            except OSError as error:
+                if error.errno not in UNLINKABLE:
+                    raise
+                if os.path.lexists(path):
+                    return False
+                self.path.rename(path)
+            return True
+
+    def replace(self, path: Path) -> None:
+        """Give it a name that something else has, which is lost."""
+        with disk_errors(f"write {path}"):
+            self.path.replace(path)
+
+
+class Source:
+    """A regular file to read once, from its beginning to its end.
+
+    Raises:
+        NotFound: nothing is at the path.
+        Invalid: it is a link, a folder, a pipe, a device, or may not be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            # Before it is opened: to open a device may already do something.
+            _refuse_unless_regular(path, path.lstat())
+            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            self.fd = os.open(path, flags)
+        except FileNotFoundError:
+            raise NotFound(f"there is no file at {path}", field="path") from None
+        except OSError as error:
+            raise Invalid(f"{path} cannot be read: {error.strerror}", field="path") from None
+        self._before = os.fstat(self.fd)
+        try:
+            _refuse_unless_regular(path, self._before)
+        except Invalid:
+            os.close(self.fd)
+            raise
+        self.size = self._before.st_size
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self.fd)
+
+    def chunks(self) -> Iterator[memoryview]:
+        """Give its bytes in a buffer that the next chunk overwrites.
+
+        Raises:
+            Invalid: it changed meanwhile.
+        """
+        buffer = memoryview(bytearray(min(CHUNK, self.size + 1)))
+        read = 0
+        with disk_errors(f"read {self.path}"):
+            os.lseek(self.fd, 0, os.SEEK_SET)
+        while count := self._into(buffer):
+            read += count
+            if read > self.size:
+                raise self.changed()
+            yield buffer[:count]
+        self.settle(read)
+
+    def _into(self, buffer: memoryview) -> int:
+        with disk_errors(f"read {self.path}"):
+            return os.readv(self.fd, [buffer])
+
+    def settle(self, read: int) -> None:
+        """Make sure that what was read is the file that is there now.
+
+        Raises:
+            Invalid: it is not.
+        """
+        try:
+            named = self.path.lstat()
+        except OSError:
+            raise self.changed() from None
+        same = _identity(self._before) == _identity(os.fstat(self.fd)) == _identity(named)
+        if not same or read != self.size:
+            raise self.changed()
+
+    def changed(self) -> Invalid:
+        """What to raise when it did."""
+        return Invalid(
+            f"{self.path} changed while it was read; try again when nobody writes it", field="path"
+        )
+
+
+def put_at(path: Path, chunks: Iterable[bytes]) -> None:
+    """Write a new read-only file, visible when all of it is there.
+
+    Raises:
+        AlreadyExists: something is at the path.
+        NotFound: there is no folder to put it in.
+    """
+    refuse_taken(path)
+    with Draft(path.parent) as draft:
+        for chunk in chunks:
+            draft.write(chunk)
+        publish_at(path, draft)
+
+
+def publish_at(path: Path, draft: Draft) -> None:
+    """Give a draft the name a caller asked for.
+
+    Raises:
+        AlreadyExists: something is at the path.
+    """
+    draft.seal()
+    if not draft.publish(path):
+        raise taken(path)
+
+
+def refuse_taken(path: Path) -> None:
+    """Refuse a path that something is at, or that has no folder to be in.
+
+    Raises:
+        AlreadyExists: the former.
+        NotFound: the latter.
+    """
+    if os.path.lexists(path):
+        raise taken(path)
+    if not path.parent.is_dir():
+        raise NotFound(f"there is no folder {path.parent} to put a file in", field="path")
+
+
+def taken(path: Path) -> AlreadyExists:
+    """What to raise where something is at a path."""
+    return AlreadyExists(f"{path} is there already; nothing was written over it", field="path")
+
+
+def abandoned(path: Path, before: float) -> bool:
+    """Whether a draft is older than a time and its writer is dead."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        if os.fstat(fd).st_mtime >= before:
+            return False
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True  # no locks here
+    finally:
+        os.close(fd)
+    return True
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
+    with disk_errors(f"write in {folder}"):
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+
+def _identity(found: os.stat_result) -> tuple[int, int, int, int]:
+    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+def _refuse_unless_regular(path: Path, found: os.stat_result) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        kind = _KINDS.get(stat.S_IFMT(found.st_mode), "something else")
+        raise Invalid(f"{path} is {kind}, not a file; leave it out", field="path")
