@@ -29,7 +29,7 @@ Compare ratios: the same run on another machine gives other figures.
   sides, and both are up throughout. MLflow's job runner is off while it is loaded.
 - Load comes from one process with raw keep-alive sockets, the same for both; the detail says how
   much of a core it took. CPU is that of the server's whole process tree.
-- Each connection asks for 100 champions in turn, in the same bytes each time: Herdbook answers a
+- Each connection asks the same questions in turn, in the same bytes each time: Herdbook answers a
   repeated question from memory while nothing was committed. Under an id of its own none is.
 - The large registers are written straight into the tables by `benchmarks/registers.py`, then
   `ANALYZE` is run; PostgreSQL comes with 32 MB of shared buffers.

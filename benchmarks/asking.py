@@ -27,6 +27,10 @@ def request(method: str, path: str, body: object = None) -> str:
     return head + kind + text
 
 
+def _under_an_id(text: str) -> str:
+    return text.replace("\r\n\r\n", "\r\nX-Request-Id: nightly\r\n\r\n", 1)
+
+
 class Side(Protocol):
     """One server's words for every question."""
 
@@ -68,7 +72,11 @@ class Herdbook:
 
     def under_an_id(self, model: str) -> str:
         """Ask the same under an id of one's own, which Herdbook does not answer from memory."""
-        return self.resolve(model).replace("\r\n\r\n", "\r\nX-Request-Id: nightly\r\n\r\n")
+        return _under_an_id(self.resolve(model))
+
+    def search_under_an_id(self, model: str) -> str:
+        """Search under an id of one's own."""
+        return _under_an_id(self.search_model(model))
 
     def search_model(self, model: str) -> str:
         """Ask for 100 versions of one model, by a filter."""

@@ -122,6 +122,12 @@ class Serving:
                 least=12, fast=True,
             ),
             Question(
+                "search of 100 rows, one model, each under an id of its own",
+                _each(names, ours.search_under_an_id),
+                _each(names, theirs.search_model),
+                least=12,
+            ),
+            Question(
                 "search of 100 rows, by tag",
                 lambda clients: [[ours.search_tag()]] * clients,
                 lambda clients: [[theirs.search_tag()]] * clients,

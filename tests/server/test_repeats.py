@@ -10,6 +10,7 @@ import pytest
 
 import herdbook as hb
 from herdbook.bootstrap import prepare
+from herdbook.server.transactions import MEMORY_LIMIT_BYTES, Register
 from herdbook.storage.sql.engine import Database
 from tests.running import served
 
@@ -233,3 +234,28 @@ def test_one_who_sees_less_is_never_given_what_another_was(register: str) -> Non
         answers = [asking.ask(get(NOW, f"Authorization: Bearer {other.secret}")) for _ in range(3)]
 
         assert [status for status, _, _ in answers] == [404, 404, 404]
+
+
+LISTING = "/versions?filter=model%20%3D%20%27majora%27&page_size=100"
+
+
+def test_a_repeated_listing_shows_what_was_registered_meanwhile(address: str) -> None:
+    with Asking(address) as asking, hb.connect(address) as book:
+        for count in (3, 4, 5):
+            for _ in range(3):
+                _, _, body = asking.ask(get(LISTING))
+                assert len(json.loads(body)["items"]) == count
+            book.models.register("majora", git_commit="")
+
+
+def test_what_is_kept_is_bounded(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path}/herdbook.db", owner_url="http://127.0.0.1:8477")
+    register = Register(database)
+    memory = register.memory()
+    assert memory is not None
+    assert register.memory() is memory
+
+    memory.held_bytes = MEMORY_LIMIT_BYTES
+
+    assert register.memory() is not memory
+    database.close()

@@ -21,6 +21,7 @@ GENESIS = "0" * 64
 # Everything that is ever recorded; a test looks for each in the verbs.
 ACTIONS = frozenset(
     {
+        "access.refused",
         "alias.moved",
         "model.deleted",
         "model.registered",

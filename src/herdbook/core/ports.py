@@ -236,8 +236,11 @@ class Tokens(Protocol):
     def add(self, token: Token, *, secret_hash: str) -> None:
         """Add a token by its id."""
 
-    def find(self, id: str) -> tuple[Token, str] | None:
-        """Give a token and the SHA-256 of its secret, or None."""
+    def secret_hash(self, id: str) -> str | None:
+        """Give the SHA-256 of a token's secret, or None."""
+
+    def get(self, id: str) -> Token:
+        """Give a token that is there."""
 
     def page(self, *, size: int, page: str | None) -> Page[Token]:
         """Give tokens, newest first."""

@@ -15,7 +15,7 @@ from herdbook.core.wire import dumps
 from herdbook.errors import Invalid
 from herdbook.server import repeats, replays
 from herdbook.server.auth import Caller
-from herdbook.server.transactions import Register
+from herdbook.server.transactions import Memory, Register
 from herdbook.services import versions
 
 T = TypeVar("T")
@@ -53,6 +53,7 @@ async def give_texts(
     request: Request, verb: Verb[Page[str]], /, *args: Any, **arguments: Any
 ) -> Response:
     """Run a verb that gives a page of JSON texts, and join them as they are."""
+    _memory(request)
     return json_text(joined(await ask(request, verb, *args, **arguments)))
 
 
@@ -67,19 +68,25 @@ class Held:
 async def give_version(request: Request, wanted: VersionRef) -> Response:
     """Give a version with its ETag, from memory where that is sure, or 304."""
     # Others are given less of a version than it holds: one's text is not for another.
-    sees_all = caller(request).actor.sees_all()
-    memory = register(request).memory() if sees_all else None
+    memory = _memory(request)
     held: Held | None = None if memory is None else memory.get(wanted)
-    if memory is not None:
-        request.scope[repeats.MEMORY] = memory
     if held is None:
         text = await ask(request, versions.text, wanted)
         held = Held(text, {"ETag": tag(text), "Cache-Control": "no-cache"})
         if memory is not None:
             memory[wanted] = held
+            memory.held_bytes += len(text)
     if is_held(request, held.headers["ETag"]):
         return Response(status_code=304, headers=held.headers)
     return json_text(held.text, headers=held.headers)
+
+
+def _memory(request: Request) -> Memory | None:
+    """Give the memory of the present state, and have the answer to this request kept in it."""
+    memory = register(request).memory() if caller(request).actor.sees_all() else None
+    if memory is not None:
+        request.scope[repeats.MEMORY] = memory
+    return memory
 
 
 async def change(

@@ -30,6 +30,7 @@ from herdbook.server.auth import Gate
 from herdbook.server.envelope import Envelope
 from herdbook.server.metrics import Metrics
 from herdbook.server.outbox import Outbox
+from herdbook.server.refusals import Refusals
 from herdbook.server.repeats import Repeats
 from herdbook.server.transactions import Register
 from herdbook.server.visitors import LOCAL_HOSTS, Visitors
@@ -81,6 +82,7 @@ def create_app(database: Database, *, auth: bool, settings: Settings | None = No
     app.state.metrics = metrics
     app.state.webhook_private = settings.webhook_private
     app.state.receive_seconds = settings.receive_seconds
+    app.state.refusals = Refusals(register)
     app.state.gate = Gate(register, local=None if auth else everything(actor_name(settings)))
     app.state.description = description.text(declared)
     app.router.redirect_slashes = False

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from herdbook import errors
 from herdbook.core.wire import dumps
-from herdbook.errors import HerdbookError, Throttled, Unauthenticated, Unavailable
+from herdbook.errors import Forbidden, HerdbookError, Throttled, Unauthenticated, Unavailable
 from herdbook.server.log import logger
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -138,6 +138,8 @@ async def _herdbook(request: Request, error: Exception) -> Response:
     assert isinstance(error, HerdbookError)  # noqa: S101 - it is registered for these
     if STATUS[error.code] == STATUS[HerdbookError.code]:
         logger().error("failed", code=error.code, detail=error.message)
+    if isinstance(error, Forbidden):
+        await request.app.state.refusals.note(request)
     return answer(error, request_id=request_id(request))
 
 

@@ -1,7 +1,8 @@
 """Answers a request that says what one before it said, from memory, before it is parsed.
 
-A service that asks again and again what its champion is sends the same bytes each time, and
-while nothing was committed and its token counts, the answer is the same. Only bytes that went
+A service that asks again and again what its champion is, or a page that shows the newest versions,
+sends the same bytes each time, and while nothing was committed and its token counts, the answer is
+the same. Only bytes that went
 through every check are remembered, whole, so nothing that was refused can be answered here.
 """
 
@@ -19,7 +20,7 @@ from herdbook.server.transactions import Register
 # In a scope: the bytes of the request, and the memory its answer may be kept in.
 SAID: Final = "herdbook.said"
 MEMORY: Final = "herdbook.memory"
-ANSWER_LIMIT_BYTES: Final = 16_384
+ANSWER_LIMIT_BYTES: Final = 262_144
 # What says something about the connection, has a body after it, or differs each time.
 _UNREPEATED: Final = frozenset(
     {
@@ -86,6 +87,7 @@ class Repeats:
             return
         status, caller = HTTPStatus(start["status"]), scope["herdbook.caller"]
         shown = [n + b": " + value for n, value in start["headers"] if n != b"x-request-id"]
+        memory.held_bytes += len(said) + len(body)
         memory[said] = Answer(
             head=b"\r\n".join([f"HTTP/1.1 {status.value} {status.phrase}".encode(), *shown, b""]),
             body=body,

@@ -28,6 +28,18 @@ Outcome = Done[Any] | Exception
 
 
 MEMORY_LIMIT: Final = 4_096
+MEMORY_LIMIT_BYTES: Final = 32 * 1_048_576
+
+
+class Memory(dict[Any, Any]):
+    """What was read in one state of the register."""
+
+    held_bytes = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it is time to begin another."""
+        return len(self) >= MEMORY_LIMIT or self.held_bytes >= MEMORY_LIMIT_BYTES
 
 
 class Register:
@@ -45,18 +57,18 @@ class Register:
         self._waiting: list[tuple[WorkJob[Any], asyncio.Future[Outcome]]] = []
         # Set when a commit left something in the outbox.
         self.enqueued = asyncio.Event()
-        self._memory: dict[Any, Any] = {}
+        self._memory = Memory()
         self._memory_of = -1
 
-    def memory(self) -> dict[Any, Any] | None:
+    def memory(self) -> Memory | None:
         """Give a place for what was read, emptied by every commit and when it is full.
 
         None where others may commit too, for they would not be noticed.
         """
         if not self.database.owns_file:
             return None
-        if self._memory_of != self.database.commits or len(self._memory) >= MEMORY_LIMIT:
-            self._memory, self._memory_of = {}, self.database.commits
+        if self._memory_of != self.database.commits or self._memory.is_full:
+            self._memory, self._memory_of = Memory(), self.database.commits
         return self._memory
 
     async def read(self, by: Actor, job: Job[T]) -> T:

@@ -82,7 +82,7 @@ def identify(work: Work, secret: str) -> tuple[Actor, Token]:
     Raises:
         Unauthenticated: it is not one, or it no longer counts; the message does not say which.
     """
-    refused = Unauthenticated(
+    refusal = Unauthenticated(
         "this token does not count: it is unknown, expired or revoked; ask an admin for another"
     )
     body, check = secret[3:-CHECK_LENGTH], secret[-CHECK_LENGTH:]
@@ -92,13 +92,13 @@ def identify(work: Work, secret: str) -> tuple[Actor, Token]:
         and secret.isascii()
         and check == _check(body)
     )
-    found = work.tokens.find(body[:ID_LENGTH]) if well_formed else None
-    kept = found[1] if found else _hash("")
-    if not hmac.compare_digest(_hash(body[ID_LENGTH:]), kept) or found is None:
-        raise refused
-    token = found[0]
+    # Nothing more is read of a token before its secret has been compared.
+    kept = work.tokens.secret_hash(body[:ID_LENGTH]) if well_formed else None
+    if not hmac.compare_digest(_hash(body[ID_LENGTH:]), kept or _hash("")) or kept is None:
+        raise refusal
+    token = work.tokens.get(body[:ID_LENGTH])
     if not token.counts(work.now()):
-        raise refused
+        raise refusal
     return Actor(token.name, token.grants), token
 
 
@@ -107,6 +107,11 @@ def used(work: Work, token: Token) -> None:
     hour = work.now().replace(minute=0, second=0, microsecond=0)
     if token.last_used_at is None or token.last_used_at < hour:
         work.tokens.touch(token.id, at=hour)
+
+
+def refused(work: Work, *, method: str, route: str) -> None:
+    """Record that the actor was refused what a route does."""
+    work.record(Change(action="access.refused", body={"method": method, "route": route}))
 
 
 def _random(length: int) -> str:

@@ -6,15 +6,19 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, tuple_, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 
 from herdbook.core import wire
 from herdbook.core.access import Grant, Token
 from herdbook.core.pages import Page, page_position, page_token
 from herdbook.errors import KeyReused, NotFound
+from herdbook.storage.sql.prepared import Prepared
 from herdbook.storage.sql.rows import micros, moment
 from herdbook.storage.sql.tables import replays, tokens
+
+_HASH = Prepared(select(tokens.c.secret_hash).where(tokens.c.id == bindparam("wanted")))
+_TOKEN = Prepared(select(tokens).where(tokens.c.id == bindparam("wanted")))
 
 
 class SqlTokens:
@@ -34,10 +38,14 @@ class SqlTokens:
             )
         )
 
-    def find(self, id: str) -> tuple[Token, str] | None:
-        """Give a token and the SHA-256 of its secret, or None."""
-        row = self._connection.execute(select(tokens).where(tokens.c.id == id)).one_or_none()
-        return None if row is None else (_token(row), row.secret_hash)
+    def secret_hash(self, id: str) -> str | None:
+        """Give the SHA-256 of a token's secret, or None."""
+        row = _HASH.row(self._connection, {"wanted": id})
+        return None if row is None else str(row.secret_hash)
+
+    def get(self, id: str) -> Token:
+        """Give a token that is there."""
+        return _token(_TOKEN.row(self._connection, {"wanted": id}))
 
     def page(self, *, size: int, page: str | None) -> Page[Token]:
         """Give tokens, newest first."""
@@ -54,17 +62,16 @@ class SqlTokens:
 
     def revoke(self, id: str, *, at: datetime) -> Token:
         """Make a token count no more; NotFound."""
+        if self.secret_hash(id) is None:
+            raise NotFound(
+                f"there is no token {id!r}; `herdbook tokens list` shows those there are"
+            )
         self._connection.execute(
             update(tokens)
             .where(tokens.c.id == id, tokens.c.revoked_at.is_(None))
             .values(revoked_at=micros(at))
         )
-        found = self.find(id)
-        if found is None:
-            raise NotFound(
-                f"there is no token {id!r}; `herdbook tokens list` shows those there are"
-            )
-        return found[0]
+        return self.get(id)
 
     def touch(self, id: str, *, at: datetime) -> None:
         """Note that a token was used."""
