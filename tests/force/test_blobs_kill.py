@@ -105,6 +105,8 @@ def killed_again_and_again(writer: Writer, folder: Path, seconds: float) -> Seen
         for process in writers:
             process.start()
         time.sleep(rng.uniform(0.02, 0.15))
+        if turn % 2 and writer is write:
+            _await_draft(folder / "blobs" / "tmp")
         for process in writers:
             assert process.pid
             os.kill(process.pid, signal.SIGKILL)
@@ -116,6 +118,13 @@ def killed_again_and_again(writer: Writer, folder: Path, seconds: float) -> Seen
         seen.left += blobs.sweep(before=datetime.now(UTC) + timedelta(seconds=5))
         _clear(blobs, log)
     return seen
+
+
+def _await_draft(drafts: Path) -> None:
+    """Wait until somebody is in the middle of writing: a busy machine starts writers late."""
+    until = time.monotonic() + 2
+    while time.monotonic() < until and not (drafts.is_dir() and any(drafts.iterdir())):
+        pass
 
 
 def _clear(blobs: FolderBlobs, log: Path) -> None:
