@@ -17,7 +17,10 @@ from herdbook.core.artifacts import digest_of
 from herdbook.errors import Corrupt, NotFound
 from herdbook.storage.blobs.folder import FolderBlobs
 
-FORK = multiprocessing.get_context("fork")
+# Not a fork of this process: by the time this runs it may have threads of its own, whose locks a
+# child would inherit held.
+CLEAN = multiprocessing.get_context("forkserver")
+CLEAN.set_forkserver_preload([__name__])
 WRITERS = 2
 PIECE = 1 << 16
 Writer = Callable[[Path, bytes, Path], str]
@@ -96,7 +99,7 @@ def killed_again_and_again(writer: Writer, folder: Path, seconds: float) -> Seen
     while time.monotonic() < until and not seen.broken:
         turn = next(turns)
         writers = [
-            FORK.Process(
+            CLEAN.Process(
                 target=write_until_killed,
                 args=(writer, folder / "blobs", log, f"{turn}-{number}"),
             )
