@@ -1,6 +1,7 @@
 """How databases are opened: transactions, journals, ownership, and clear refusals."""
 
 import contextlib
+import gc
 import json
 import multiprocessing
 import os
@@ -9,6 +10,7 @@ import signal
 import sqlite3
 import tempfile
 import time
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -364,3 +366,14 @@ def test_what_a_file_owner_writes_in_its_lock_is_json(path: Path) -> None:
     with sqlite3.connect(path) as connection:
         assert connection.execute("SELECT count(*) FROM chain").fetchone() == (1,)
     connection.close()
+
+
+def test_a_closed_database_is_not_remembered_for_forks(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path}/herdbook.db")
+    kept = weakref.ref(database)
+
+    database.close()
+    del database
+    gc.collect()
+
+    assert kept() is None

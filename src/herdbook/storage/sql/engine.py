@@ -13,6 +13,7 @@ import json
 import os
 import sqlite3
 import threading
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +23,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from herdbook.errors import Corrupt, HerdbookError, Invalid, Owned, Unavailable
+from herdbook.storage.sql.owning import locked, owner
 
 BUSY_TIMEOUT_MS: Final = 30_000
 WAL_SAFE: Final = sqlite3.sqlite_version_info >= (3, 51, 3)
@@ -64,8 +66,7 @@ class Database:
             # The journal changes while nobody reads; later it would have to wait for readers.
             with self._translated(), self._writer.connect():
                 pass
-        # A connection must not cross a fork: two processes would write into one socket.
-        os.register_at_fork(after_in_child=self._forget)
+        _OPEN.add(self)
 
     @property
     def is_sqlite(self) -> bool:
@@ -138,6 +139,7 @@ class Database:
 
     def close(self) -> None:
         """Close every connection and give up the file."""
+        _OPEN.discard(self)
         for kept in filter(None, (self._kept, self._reader)):
             kept.close()
         self._kept = self._reader = None
@@ -148,7 +150,8 @@ class Database:
             os.close(self._lock_file)
             self._lock_file = None
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
+        """Let go, in the child of a fork, of connections that are the parent's."""
         self._single = threading.Lock()  # a thread of the parent's may have held it
         self._kept = self._reader = None
         self.engine.dispose(close=False)
@@ -256,7 +259,7 @@ class Database:
                 f"{path.resolve()}-owner", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
             )
         if owner_url:
-            self.owns_file = _locked(self._lock_file, fcntl.LOCK_EX)
+            self.owns_file = locked(self._lock_file, fcntl.LOCK_EX)
         if self.owns_file:
             os.ftruncate(self._lock_file, 0)
             os.pwrite(
@@ -264,8 +267,8 @@ class Database:
                 json.dumps({"url": owner_url, "pid": os.getpid()}).encode(),
                 0,
             )
-        elif not _locked(self._lock_file, fcntl.LOCK_SH):
-            held = _owner(self._lock_file)
+        elif not locked(self._lock_file, fcntl.LOCK_SH):
+            held = owner(self._lock_file)
             os.close(self._lock_file)
             self._lock_file = None
             raise Owned(
@@ -281,6 +284,18 @@ class Database:
             kind = Unavailable if error.errno in _PASSING else Invalid
             raise kind(f"{self.shown} cannot be opened: {error.strerror}") from error
 
+
+# A connection must not cross a fork: two processes would write into one socket. One hook serves
+# all, for none can be taken back: one for each database would slow every fork for ever.
+_OPEN: Final["weakref.WeakSet[Database]"] = weakref.WeakSet()
+
+
+def _forget_all() -> None:
+    for database in list(_OPEN):
+        database.forget()
+
+
+os.register_at_fork(after_in_child=_forget_all)
 
 # Unavailable is what may heal by itself, so that trying again makes sense.
 _PASSING: Final = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EIO}
@@ -348,17 +363,6 @@ def _roomy(connection: Connection) -> Connection:
     return connection
 
 
-def _owner(file: int) -> dict[str, Any]:
-    # Who may write the folder may write this file; only one's own says where to go instead.
-    if os.fstat(file).st_uid not in {os.geteuid(), 0}:
-        return {}
-    try:
-        found = json.loads(os.pread(file, 4_096, 0))
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
 def triggers(connection: Connection) -> set[str]:
     """Give the names of the triggers that are there and not switched off."""
     asked = "SELECT name FROM sqlite_master WHERE type = 'trigger'"
@@ -369,14 +373,6 @@ def triggers(connection: Connection) -> set[str]:
             "AND relnamespace = current_schema()::regnamespace"
         )
     return {str(name) for (name,) in connection.exec_driver_sql(asked)}
-
-
-def _locked(file: int, kind: int) -> bool:
-    try:
-        fcntl.flock(file, kind | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
 
 
 def _address(url: str) -> URL:
