@@ -113,7 +113,8 @@ class Register:
                 self._settle()
         finally:
             for _, left in self._waiting:
-                left.set_exception(Unavailable("the server is stopping; try again"))
+                if not left.done():
+                    left.set_exception(Unavailable("the server is stopping; try again"))
             self._waiting.clear()
         return mine.result()
 
