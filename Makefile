@@ -13,11 +13,12 @@ COMPILE := uv pip compile --quiet --upgrade --universal --python-version 3.11 \
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test check bench pins format clean
+.PHONY: help demo test test-loaders check bench pins format clean
 
 help:
 	@echo 'make demo    a short tour in a temporary register'
 	@echo 'make test    every check and every test'
+	@echo 'make test-loaders  the loaders that need torch, in .venv-loaders'
 	@echo 'make check   format, lint, types, layers, spelling, shape'
 	@echo 'make bench   the benchmarks'
 	@echo 'make format  rewrite the source in the house format'
@@ -30,6 +31,11 @@ demo: $(STAMPS)/demo $(STAMPS)/herdbook
 
 test: check
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+# Torch is large, and its default build on most machines brings CUDA: an environment of its own.
+test-loaders: .venv-loaders/stamp
+	.venv-loaders/bin/python -m pytest -c tests/loader_torch/pytest.ini \
+		--confcutdir=tests/loader_torch tests/loader_torch
 
 check: $(STAMPS)/dev $(STAMPS)/herdbook
 	$(BIN)/ruff format --check .
@@ -64,7 +70,7 @@ pins:
 		done
 
 clean:
-	rm -rf .venv .venv-peers build dist .coverage .hypothesis .import_linter_cache .mypy_cache \
+	rm -rf .venv .venv-loaders .venv-peers build dist .coverage .hypothesis .import_linter_cache .mypy_cache \
 		.pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -85,3 +91,12 @@ $(STAMPS)/%: requirements/%.txt | $(BIN)/python
 $(STAMPS)/herdbook: pyproject.toml | $(BIN)/python
 	@$(PIP) install --no-deps --no-build-isolation -e .
 	@mkdir -p $(@D) && touch $@
+
+# Pins without hashes: torch comes as another file for machines with and without a GPU.
+.venv-loaders/stamp: requirements/loaders.txt pyproject.toml
+	@$(PYTHON) -m venv .venv-loaders
+	@echo "Installing $< into .venv-loaders"
+	@.venv-loaders/bin/python -m pip -qq --disable-pip-version-check install -r $<
+	@.venv-loaders/bin/python -m pip -qq --disable-pip-version-check install \
+		--no-deps --no-build-isolation -e .
+	@touch $@

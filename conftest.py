@@ -15,7 +15,10 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty HERDBOOK_HOME, so that no test sees the user's own register."""
     folder = tmp_path / "herdbook-home"
     monkeypatch.setenv("HERDBOOK_HOME", str(folder))
-    for name in ("HERDBOOK_URL", "HERDBOOK_TOKEN", "MLFLOW_TRACKING_URI", "ML_MODEL_REF"):
+    for name in (
+        *("HERDBOOK_URL", "HERDBOOK_TOKEN", "HERDBOOK_MODEL_REF", "HERDBOOK_OFFLINE"),
+        *("HERDBOOK_BLOBS", "HERDBOOK_CACHE", "MLFLOW_TRACKING_URI", "ML_MODEL_REF"),
+    ):
         monkeypatch.delenv(name, raising=False)
     return folder
 

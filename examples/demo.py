@@ -1,8 +1,10 @@
 """The main job on real input, from training to rollback, in half a minute.
 
 Two classifiers are trained on the digits that come with scikit-learn, the second one from the
-first; both are registered with the scores they really have, compared, promoted and rolled
-back; then a server is started and asked the same over HTTP. Run it with `make demo`.
+first; both are pushed with the scores they really have, compared, promoted and rolled back. The
+champion's bytes are pulled and used with the network forbidden; a bit of them is flipped in the
+store, and nobody is given it any more. Then a server is started and asked the same over HTTP.
+Run it with `make demo`.
 """
 
 import json
@@ -27,13 +29,14 @@ from sklearn.metrics import accuracy_score, f1_score
 from sklearn.model_selection import train_test_split
 
 import herdbook
+from herdbook.front.artifacts import Pushed
 
 Split = tuple[Any, Any, Any, Any]
 
 
 def say(text: str) -> None:
     """Print a heading."""
-    print(f"\n\033[1m{text}\033[0m" if sys.stdout.isatty() else f"\n{text}")
+    print(f"\n\033[1m{text}\033[0m" if sys.stdout.isatty() else f"\n{text}", flush=True)
 
 
 def digits() -> Split:
@@ -67,8 +70,8 @@ def scores(model: Any, split: Split) -> dict[str, float]:
     }
 
 
-def save(model: Any, folder: Path, **config: object) -> dict[str, str]:
-    """Write weights as safetensors and a config beside them; give the files by role."""
+def save(model: Any, folder: Path, **config: object) -> Path:
+    """Write weights as safetensors and a config beside them; give the folder."""
     folder.mkdir(parents=True)
     weights = {
         "coef": np.ascontiguousarray(model.coef_, dtype=np.float32),
@@ -76,22 +79,19 @@ def save(model: Any, folder: Path, **config: object) -> dict[str, str]:
     }
     save_file(weights, folder / "model.safetensors")
     (folder / "config.json").write_text(json.dumps({"classes": 10, "pixels": 64, **config}))
-    return {
-        "weights": str(folder / "model.safetensors"),
-        "config": str(folder / "config.json"),
-    }
+    return folder
 
 
 def register(book: herdbook.Herdbook, work: Path) -> None:
-    """Train two versions, the second from the first, and register both."""
+    """Train two versions, the second from the first, and push both."""
     split = digits()
     began = time.perf_counter()
     first = train(split, samples=120, epochs=3)
-    one = book.models.register(
+    one = book.artifacts.push(
         "digits",
+        path=save(first, work / "digits-v1", samples=120),
         model_type="classifier",
         owner="vision",
-        files=save(first, work / "digits-v1", samples=120),
         framework="scikit-learn",
         samples=120,
         epochs=3,
@@ -102,12 +102,12 @@ def register(book: herdbook.Herdbook, work: Path) -> None:
         metrics_dataset="digits-test",
         tags={"team": "vision"},
     )
-    print(f"registered {one.ref}: {dict(one.metrics)}")
+    told(one)
     second = train(split, samples=1_257, epochs=12, start=first)
-    two = book.models.register(
+    two = book.artifacts.push(
         "digits",
+        path=save(second, work / "digits-v2", samples=1_257),
         parent="digits:v1",
-        files=save(second, work / "digits-v2", samples=1_257),
         framework="scikit-learn",
         base_model="digits:v1",
         samples=1_257,
@@ -119,13 +119,71 @@ def register(book: herdbook.Herdbook, work: Path) -> None:
         tags={"team": "vision"},
         description="trained on from v1, on all digits",
     )
-    print(f"registered {two.ref}: {dict(two.metrics)}")
+    told(two)
 
 
-def command(*words: str) -> None:
-    """Show a command and run it."""
+def told(pushed: Pushed) -> None:
+    """Say what was pushed."""
+    if pushed.version is None:
+        raise SystemExit("nothing was registered")
+    ref, metrics = pushed.version.ref, dict(pushed.version.metrics)
+    print(f"pushed {ref}: {pushed.files} files, {pushed.size:,} bytes, {pushed.manifest}")
+    print(f"  {metrics}", flush=True)
+
+
+def command(*words: str, status: int = 0) -> None:
+    """Show a command and run it; it must end with a status."""
     say("$ herdbook " + " ".join(words))
-    subprocess.run([sys.executable, "-m", "herdbook", *words], check=True)  # noqa: S603
+    done = subprocess.run([sys.executable, "-m", "herdbook", *words], check=False)  # noqa: S603
+    if done.returncode != status:
+        raise SystemExit(f"it ended with {done.returncode}, not {status}")
+
+
+# What a service does when it starts, on a machine whose network is down: any connection but to
+# this machine's own files is an error here.
+SERVICE = """
+import sys
+
+def forbid(event, arguments):
+    if event in ("socket.connect", "socket.getaddrinfo", "socket.sendto"):
+        raise SystemExit(f"a connection was attempted: {arguments}")
+
+sys.addaudithook(forbid)
+
+import numpy as np
+from safetensors.numpy import load_file
+from sklearn.datasets import load_digits
+
+import herdbook
+
+with herdbook.connect() as book:
+    folder = book.artifacts.pull("digits@champion")
+weights = load_file(folder / "model.safetensors")
+pixels, labels = load_digits(return_X_y=True)
+found = (pixels / 16 @ weights["coef"].T + weights["intercept"]).argmax(axis=1)
+right = np.mean(found == labels)
+print(f"loaded {len(weights)} tensors of the champion; it tells {right:.1%} of all digits")
+"""
+
+
+def serve_offline() -> None:
+    """Start a service that pulls the champion with the network forbidden."""
+    say("A service starts with the champion's bytes, the network forbidden")
+    subprocess.run([sys.executable, "-c", SERVICE], check=True)  # noqa: S603
+
+
+def flip_a_bit(home: Path, book: herdbook.Herdbook) -> None:
+    """Flip one bit of the champion's weights in the store."""
+    weights = max(book.artifacts.files("digits@champion").files, key=lambda file: file.size)
+    digits_ = weights.digest.removeprefix("sha256:")
+    blob = home / "blobs" / "sha256" / digits_[:2] / digits_
+    blob.chmod(0o600)
+    with blob.open("r+b") as file:
+        file.seek(weights.size // 2)
+        byte = file.read(1)[0]
+        file.seek(weights.size // 2)
+        file.write(bytes([byte ^ 1]))
+    say(f"One bit of {weights.path} is flipped in the store: nobody is given it any more")
 
 
 @contextmanager
@@ -171,22 +229,33 @@ def main() -> None:
         command("deploy", "digits", "v2", "--reason", "more digits, better scores")
         command("tree", "digits")
         command("list")
+        command("artifacts", "diff", "digits:v1", "digits:v2")
         command("rollback", "digits", "--reason", "to see that it goes back")
-        say(f"Which one was in production at {between}, and who put it there?")
-        command("deployments", "at", between, "--model", "digits")
-        with server() as address:
-            say(f"The same, asked of a server at {address}")
-            with herdbook.connect(address) as book:
-                print("champion now: ", book.get("digits@champion").ref)
-                held = book.deployments.at(between, model="digits").items[0]
-                print(f"champion then: digits:{held.since.to_number}, put there by {held.since.by}")
-                best = book.versions.best("accuracy", model="digits")
-                print(f"best accuracy: {best.ref} with {best.metrics['accuracy']}")
-        command("audit", "verify")
+        serve_offline()
+        ask_then_and_now(between)
+        with herdbook.connect() as book:
+            flip_a_bit(home, book)
+        command("artifacts", "pull", "digits@champion", "--to", f"{folder}/served", status=7)
+        command("artifacts", "verify", "--read-data", status=1)
     say("What to try next")
     print("  herdbook init                      a register of your own")
-    print("  herdbook add majora --accuracy 0.85   your first version")
+    print("  herdbook add majora --path FOLDER --accuracy 0.85   your first version")
     print("  herdbook --help                    everything else; README.md has the tour")
+
+
+def ask_then_and_now(between: str) -> None:
+    """Ask what was in production, of the database and of a server."""
+    say(f"Which one was in production at {between}, and who put it there?")
+    command("deployments", "at", between, "--model", "digits")
+    with server() as address:
+        say(f"The same, asked of a server at {address}")
+        with herdbook.connect(address) as book:
+            print("champion now: ", book.get("digits@champion").ref)
+            held = book.deployments.at(between, model="digits").items[0]
+            print(f"champion then: digits:{held.since.to_number}, put there by {held.since.by}")
+            best = book.versions.best("accuracy", model="digits")
+            print(f"best accuracy: {best.ref} with {best.metrics['accuracy']}")
+    command("audit", "verify")
 
 
 if __name__ == "__main__":

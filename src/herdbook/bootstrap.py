@@ -1,19 +1,29 @@
 """Settings to Herdbook: the only place where parts are put together."""
 
 import getpass
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, TypeVar
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar, cast
 
 from herdbook.core.access import Actor, everything
+from herdbook.core.artifacts import Artifact
+from herdbook.core.blobs import How, Said, Stored, silent
 from herdbook.core.models import Version
 from herdbook.core.pages import Page
+from herdbook.core.ports import Work
 from herdbook.errors import Invalid, Owned
 from herdbook.front.book import Herdbook
 from herdbook.front.door import Door
 from herdbook.front.resolver import Resolver
-from herdbook.services.verbs import LINES, LOADS, READS, WRITES
+from herdbook.services import inspection
+from herdbook.services.store import Store
+from herdbook.services.verbs import LINES, LOADS, READS, STORES, WRITES
+from herdbook.services.versions import Draft
 from herdbook.settings import Settings
+from herdbook.storage import blobs
+from herdbook.storage.cache import Cache
 from herdbook.storage.sql import schema
 from herdbook.storage.sql.engine import Database
 from herdbook.storage.sql.work import Clock, SqlWork, reading, utc_now, writing
@@ -27,12 +37,16 @@ class LocalDoor:
     Args:
         database: an opened database at the right revision.
         by: who acts.
+        store: the address of the store of bytes.
         clock: tells the time.
     """
 
-    def __init__(self, database: Database, by: Actor, *, clock: Clock = utc_now) -> None:
+    def __init__(
+        self, database: Database, by: Actor, *, store: str = "", clock: Clock = utc_now
+    ) -> None:
         self.database = database
         self._by = by
+        self._address = store
         self._clock = clock
         self._closed = False
 
@@ -54,6 +68,41 @@ class LocalDoor:
             raise Invalid("this register was closed; connect again")
         return self.database
 
+    @cached_property
+    def store(self) -> Store:
+        """The bytes of the register."""
+        return Store(blobs.opened(self._address), self)
+
+    def read(self, job: Callable[[Work], T]) -> T:
+        """Run a job in a unit of work that reads."""
+        with self.reading() as work:
+            return job(cast(Work, work))
+
+    def write(self, job: Callable[[Work], T]) -> T:
+        """Run a job in a unit of work that writes."""
+        with self.writing() as work:
+            return job(cast(Work, work))
+
+    def send(self, paths: Sequence[Path], *, said: Said = silent) -> Iterator[Stored]:
+        """Take files into the store, and tell of each in their order."""
+        self._open()
+        return self.store.take_all(paths, said=said)
+
+    def take(self, chunks: Iterable[bytes], *, digest: str, size: int) -> Stored:
+        """Take bytes into the store."""
+        self._open()
+        return self.store.write(chunks, digest=digest, size=size)
+
+    def stream(self, file: Artifact) -> Iterator[bytes]:
+        """Give the bytes of a file, verified as they go."""
+        return self.store.blobs.read(file.digest)
+
+    def fetch(self, file: Artifact, to: Path, *, link: bool = True, said: Said = silent) -> How:
+        """Put the bytes of a file at a path, linked where that can be."""
+        how = self.store.blobs.give(file.digest, to, link=link)
+        said(file.size)
+        return how
+
     def call(self, kind: type[T], verb: str, /, **arguments: Any) -> T:
         """Run a verb that gives one value."""
         found: T = self._run(verb, arguments)
@@ -65,6 +114,12 @@ class LocalDoor:
         return found
 
     def _run(self, verb: str, arguments: dict[str, Any]) -> Any:
+        if verb in STORES:
+            self._open()
+            return STORES[verb](self.store, **arguments)
+        draft = arguments.get("draft")
+        if isinstance(draft, Draft) and draft.artifacts:
+            arguments["draft"] = inspection.checked(self.store, draft)
         if verb in READS:
             with self.reading() as work:
                 return READS[verb](work, **arguments)
@@ -91,6 +146,8 @@ class LocalDoor:
     def close(self) -> None:
         """Give up connections."""
         self._closed = True
+        if "store" in self.__dict__:
+            self.store.blobs.close()
         self.database.close()
 
 
@@ -117,7 +174,14 @@ def connect(
         interval=settings.refresh_seconds,
         max_staleness=settings.max_staleness_seconds or None,
     )
-    return Herdbook(door, resolver=resolver)
+    cache = Cache(settings.cache, limit_bytes=settings.cache_bytes)
+    return Herdbook(door, resolver=resolver, cache=cache, offline=_is_alone(settings))
+
+
+def _is_alone(settings: Settings) -> bool:
+    """Whether the bytes are behind a network that may not be used."""
+    address = settings.database_url.startswith(("http://", "https://"))
+    return settings.offline and (address or "://" in settings.blobs)
 
 
 def open_door(settings: Settings) -> Door:
@@ -135,7 +199,8 @@ def open_door(settings: Settings) -> Door:
             raise
         return _remote(str(owned.details["url"]), settings)
     prepare(database)
-    return LocalDoor(database, everything(actor_name(settings)))
+    by = everything(actor_name(settings))
+    return LocalDoor(database, by, store=settings.blobs_address)
 
 
 def prepare(database: Database) -> None:

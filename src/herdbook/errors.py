@@ -19,6 +19,7 @@ and `client.py` maps it back, so the same mistake raises the same class through 
     │   ├── Cycle          a version would become its own ancestor
     │   └── KeyReused      an idempotency key came back with another body
     ├── Refused            the answer is no: a check or a gate said so
+    │   └── BadSignature   a signature does not hold, or not for these files
     ├── Unauthenticated    no token, or one that does not count
     ├── Forbidden          known, but not allowed
     ├── Throttled          too many wrong tokens
@@ -136,6 +137,12 @@ class Refused(HerdbookError):
     """The answer is no: a check or a gate said so."""
 
     code = "refused"
+
+
+class BadSignature(Refused):
+    """A signature does not hold, is by somebody else, or is over other files."""
+
+    code = "bad_signature"
 
 
 class Unauthenticated(HerdbookError):

@@ -11,12 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from herdbook.core import filters, search
+from herdbook.core.artifacts import Artifact, digest_of
 from herdbook.core.filters import And, Comparison, Expr, Kind, Not, Op, Or, OrderKey, Query
 from herdbook.core.models import Model, Status, Training, Version
 from herdbook.core.numbers import Number
 from herdbook.core.pages import Page
 from herdbook.errors import InvalidFilter
-from herdbook.services import deployments, evaluations, models, versions
+from herdbook.services import artifacts, deployments, evaluations, models, versions
 from herdbook.services.models import About
 from herdbook.services.versions import Draft
 from tests.registers import NOON, Register
@@ -108,7 +109,7 @@ def queries(fields: dict[str, filters.Field]) -> st.SearchStrategy[Query]:
         ),
         max_leaves=5,
     )
-    single = [(n, k) for n, k, _ in names_of(fields) if n not in {"alias", "dataset"}]
+    single = [(n, k) for n, k, _ in names_of(fields) if n not in {"alias", "dataset", "manifest"}]
     key = st.builds(
         lambda name, down: OrderKey(name[0], name[1], descending=down),
         st.sampled_from(single),
@@ -135,8 +136,8 @@ def held(thing: Any, field: str, key: str) -> list[Any]:  # noqa: C901, PLR0912 
             one = model.tags.get(key)
         case "type" | "owner":
             return [getattr(model, field)]
-        case "git_commit":
-            one = subject.facts.git_commit or None
+        case "git_commit" | "manifest":
+            one = getattr(subject.facts, field) or None
         case "number":
             one = Number(subject.number)
         case _ if field.startswith("training."):
@@ -290,7 +291,20 @@ def refs(register: Register, filter: str, **more: Any) -> list[str]:
     return [v.ref for v in register.read(versions.page, filter=filter, **more).items]
 
 
-@pytest.mark.parametrize("field", ["alias", "dataset"])
+def test_versions_with_bytes_are_found_by_their_manifest(register: Register) -> None:
+    one = Artifact(path="labels.json", size=2, digest=digest_of(b"{}"), role="labels")
+    register.write(artifacts.stored, sizes={one.digest: 2})
+    held = register.add("majora:v1", artifacts=(one,)).facts.manifest
+    register.add("majora:v2")
+    register.add("gnn:v1", artifacts=(one,))
+
+    assert refs(register, "manifest IS NOT NULL") == ["gnn:v1", "majora:v1"]
+    assert refs(register, "manifest IS NULL") == ["majora:v2"]
+    assert refs(register, f"manifest = '{held}'", model="majora") == ["majora:v1"]
+    assert refs(register, f"manifest != '{held}'") == []
+
+
+@pytest.mark.parametrize("field", ["alias", "dataset", "manifest"])
 def test_what_there_may_be_several_of_is_nothing_to_order_by(filled: Register, field: str) -> None:
     with pytest.raises(InvalidFilter, match="several"):
         filled.read(versions.page, filter=f"ORDER BY {field}")

@@ -65,10 +65,21 @@ def test_a_config_with_a_key_twice_is_refused_for_readers_differ_in_which_counts
         look(Bytes(text), "config.json")
 
 
-@pytest.mark.parametrize("text", [b'{"a": ', b"{" * 5_000, b'{"a" 1}', b'{"a": 1}\xff'])
-def test_broken_json_is_refused(text: bytes) -> None:
+@pytest.mark.parametrize(
+    "text",
+    [b'{"a": ', b"{" * 5_000, b'{"a" 1}', b'{"a": 1}\xff', b'{"a": 1}\n{"a": 2}\n', b"{%- if x %}"],
+)
+def test_what_no_reader_takes_for_json_is_not_refused_as_a_lie(text: bytes) -> None:
+    found = look(Bytes(text), "chat_template.jinja")
+
+    assert found.format in {"text", "unknown"}
+    assert not found.architecture
+
+
+@pytest.mark.parametrize("text", [b'{"a": 1, "a": 2}', b'{"a":' * 100_000])
+def test_json_that_readers_could_take_for_different_things_is_refused(text: bytes) -> None:
     with pytest.raises(Invalid, match="JSON"):
-        look(Bytes(text))
+        look(Bytes(text), "config.json")
 
 
 @pytest.mark.parametrize("text", [b"[section]\nkey = 1\n", b"[majora](https://example.org)\n"])

@@ -5,6 +5,7 @@ import gzip
 import lzma
 import os
 import pickle
+import random
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -148,3 +149,11 @@ def test_a_search_made_too_long_is_given_up_and_says_so() -> None:
     assert found == []
     assert "given up" in left_out
     assert look(Bytes(b"\0" + b"\x80\x02" * 2_000)).executable
+
+
+def test_random_bytes_are_not_taken_for_pickles() -> None:
+    data = random.Random(7).randbytes(24 * 2**20)  # noqa: S311 - the same bytes each time
+
+    found = look(Bytes(data), "extra.bin")
+
+    assert found.executable == ()

@@ -11,7 +11,7 @@ import pytest
 import herdbook
 from herdbook import errors
 from herdbook.client.routes import ROUTES
-from herdbook.services.verbs import LINES, LOADS, READS, WRITES
+from herdbook.services.verbs import LINES, LOADS, READS, STORES, WRITES
 from tests.running import served
 
 
@@ -27,7 +27,7 @@ def test_it_is_up_to_date_with_the_front() -> None:
 
 
 def test_every_verb_has_a_route_and_every_route_a_verb() -> None:
-    assert set(ROUTES) == {*READS, *WRITES, *LINES, *LOADS}
+    assert set(ROUTES) == {*READS, *WRITES, *STORES, *LINES, *LOADS}
 
 
 def test_it_has_every_noun_of_the_front() -> None:

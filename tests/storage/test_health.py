@@ -4,10 +4,16 @@ from datetime import timedelta
 
 import pytest
 
+from herdbook.core.artifacts import Artifact, digest_of
 from herdbook.core.models import Status
-from herdbook.services import deployments, models, versions
+from herdbook.services import artifacts, deployments, models, versions
 from herdbook.storage.sql import health
 from tests.registers import Register, drop_guards
+
+FILES = tuple(
+    Artifact(path=name, size=len(name), digest=digest_of(name.encode()), role="config")
+    for name in ("config.json", "labels.json")
+)
 
 
 @pytest.fixture
@@ -18,7 +24,11 @@ def lived(register: Register) -> Register:
             f"majora:{number}", status=Status.PRODUCTION, metrics={"f1": 0.5}, tags={"coder": ""}
         )
         register.clock.at += timedelta(days=1)
-    register.add("majora:v4", status=Status.DRAFT)
+    register.write(artifacts.stored, sizes={file.digest: file.size for file in FILES})
+    register.add("majora:v4", status=Status.DRAFT, artifacts=FILES[:1])
+    signed = register.write(versions.revise, "majora:v4", draft=versions.Draft(artifacts=FILES))
+    register.write(lambda work: work.artifacts.sign(signed.facts.manifest, "{}"))
+    register.add("gnn:v1", artifacts=FILES[1:])
     register.add("oracle:v1", parents=("majora:v1",), training_data=("toolbench",))
     register.write(deployments.promote, "majora:v2", alias="blue")
     register.write(deployments.rollback, "majora")
@@ -102,8 +112,55 @@ def test_missing_guards_are_named(lived: Register) -> None:
             "DELETE FROM moves WHERE alias = 'green'",
             ["majora@green points at nothing, but never moved"],
         ),
-        ("UPDATE chain SET seq = 3", ["the audit log holds 18 events up to 18, its head is at 3"]),
-        ("DELETE FROM events WHERE seq = 2", ["the audit log holds 17 events up to 18"]),
+        (
+            "UPDATE manifests SET doc = replace(doc, 'labels.json', 'labels.jsom') "
+            "WHERE id = (SELECT min(id) FROM manifests)",
+            ["is not the one of that digest: it was changed"],
+        ),
+        (
+            "UPDATE manifests SET doc = '{}' WHERE id = (SELECT min(id) FROM manifests)",
+            ["is not the one of that digest", "cannot be read: this is no manifest"],
+        ),
+        (
+            "UPDATE manifests SET size = 7 WHERE id = (SELECT min(id) FROM manifests)",
+            ["is noted with 7 bytes, not 22"],
+        ),
+        (
+            "UPDATE manifests SET digest = replace(digest, 'sha256:', 'sha512:') WHERE id = "
+            "(SELECT max(id) FROM manifests)",
+            ["gnn:v1 says its manifest is sha256:", "is not the one of that digest"],
+        ),
+        (
+            "UPDATE blobs SET size = 12 WHERE id = (SELECT min(id) FROM blobs)",
+            [f"{FILES[0].digest} is noted with 12 bytes, not 11"],
+        ),
+        (
+            "DELETE FROM manifest_blobs WHERE blob_id = (SELECT min(id) FROM blobs)",
+            [f"names {FILES[0].digest}, and does not hold it"],
+        ),
+        (
+            "INSERT INTO manifest_blobs SELECT max(manifest_id), min(blob_id) FROM manifest_blobs",
+            [f"holds {FILES[0].digest}, and does not name it"],
+        ),
+        (
+            "DELETE FROM version_manifests WHERE manifest_id = (SELECT max(id) FROM manifests)",
+            ["the one it holds is none", "no version has the manifest sha256:"],
+        ),
+        (
+            "INSERT INTO version_manifests SELECT v.id, m.id FROM versions v, manifests m "
+            "WHERE v.number = 'v3' AND m.id = (SELECT max(id) FROM manifests)",
+            ["majora:v3 says its manifest is none, the one it holds is sha256:"],
+        ),
+        (
+            "UPDATE version_manifests SET manifest_id = (SELECT max(id) FROM manifests)",
+            ["majora:v4 says its manifest is sha256:", "no version has the manifest sha256:"],
+        ),
+        (
+            "UPDATE signatures SET doc = '[]'",
+            ["a signature of the manifest sha256:"],
+        ),
+        ("UPDATE chain SET seq = 3", ["the audit log holds 21 events up to 21, its head is at 3"]),
+        ("DELETE FROM events WHERE seq = 2", ["the audit log holds 20 events up to 21"]),
     ],
 )
 def test_what_was_changed_is_told(lived: Register, statement: str, told: list[str]) -> None:

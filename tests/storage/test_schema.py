@@ -15,10 +15,12 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, inspect, text
 
+from herdbook.core.artifacts import Artifact, digest_of
 from herdbook.core.models import Status
 from herdbook.errors import SchemaMismatch, Unavailable
-from herdbook.services import events, models
-from herdbook.storage.sql import schema
+from herdbook.services import artifacts, events, models, transfer, versions
+from herdbook.services.versions import Draft
+from herdbook.storage.sql import health, schema
 from herdbook.storage.sql.engine import Database
 from herdbook.storage.sql.tables import metadata
 from tests.registers import BACKENDS, Register
@@ -98,6 +100,116 @@ def test_a_second_upgrade_changes_nothing(empty: Database) -> None:
     assert Register(empty).status("majora") is Status.PRODUCTION
 
 
+@pytest.fixture
+def first(empty: Database) -> Database:
+    """A database at revision 0001, with what a register of then held."""
+    with empty.writing() as connection:
+        schema._run(connection, to="0001")
+    register = Register(empty)
+    register.add("oracle:v1", training_data=("toolbench",), metrics={"f1": 0.5})
+    register.add("majora:v1", parents=("oracle:v1",), status=Status.PRODUCTION)
+    register.add("majora:v2", status=Status.DRAFT)
+    return empty
+
+
+def exported(database: Database) -> list[str]:
+    """The whole register as text."""
+    return Register(database).read(lambda work: list(transfer.dump(work)))
+
+
+def names(database: Database) -> set[str]:
+    """The tables there are."""
+    with database.reading() as connection:
+        return set(inspect(connection).get_table_names())
+
+
+def test_a_register_of_the_first_revision_keeps_all_it_held(first: Database) -> None:
+    before = digests(first)
+    assert "blobs" not in names(first)
+    with pytest.raises(SchemaMismatch, match=r"is at revision 0001.*herdbook db upgrade"):
+        schema.require(first)
+
+    assert schema.upgrade(first) == "0001"
+
+    assert schema.check(first) == schema.HEAD
+    assert digests(first) == before
+    assert Register(first).read(events.verify).ok
+    with first.reading() as connection:
+        assert list(health.inconsistencies(connection)) == []
+
+
+def digests(database: Database) -> list[str]:
+    """What the versions of a register are."""
+    found = Register(database).read(versions.page, page_size=100)
+    return [version.digest for version in found.items]
+
+
+def test_a_register_of_the_first_revision_takes_bytes_after_its_upgrade(first: Database) -> None:
+    schema.upgrade(first)
+    register = Register(first)
+    one = Artifact(path="labels.json", size=2, digest=digest_of(b"{}"), role="labels")
+
+    register.write(artifacts.stored, sizes={one.digest: 2})
+    register.add("majora:v3", artifacts=(one,))
+    register.write(versions.revise, "majora:v2", draft=Draft(artifacts=(one,)))
+
+    assert register.read(artifacts.files, "majora:v2").files == (one,)
+    assert register.read(artifacts.files, "majora:v3").files == (one,)
+    assert register.status("majora@champion") is Status.PRODUCTION
+    with first.reading() as connection:
+        assert list(health.inconsistencies(connection)) == []
+
+
+def test_an_upgraded_schema_is_that_of_a_new_database(first: Database, tmp_path: Path) -> None:
+    schema.upgrade(first)
+    new = Database(f"sqlite:///{tmp_path / 'new.db'}")
+    schema.upgrade(new)
+
+    with first.reading() as old, new.reading() as connection:
+        assert shape(old) == shape(connection)
+    new.close()
+
+
+def test_the_first_revision_is_backed_up_beside_a_file_before_it_is_upgraded(
+    first: Database,
+) -> None:
+    text_before = exported_of_then(first)
+
+    schema.upgrade(first)
+
+    if first.path is None:  # PostgreSQL has its own ways, and the upgrade is one transaction
+        return
+    (backup,) = first.path.parent.glob("*.before-0002-*.db")
+    kept = Database(f"sqlite:///{backup}")
+    assert schema.check(kept) == "0001"
+    schema.upgrade(kept, backup=False)
+    assert exported(kept) == exported(first)
+    assert text_before == exported_of_then(first)
+    kept.close()
+
+
+def exported_of_then(database: Database) -> list[tuple[str, str]]:
+    """What is stored of the versions, to the letter."""
+    with database.reading() as connection:
+        found = connection.execute(text("SELECT about, facts FROM versions ORDER BY id"))
+        return [(row[0], row[1]) for row in found]
+
+
+def test_processes_that_upgrade_the_first_revision_at_once_back_it_up_once(
+    first: Database, empty_url: str
+) -> None:
+    path = first.path
+    first.close()
+
+    assert upgraded_at_once(empty_url) == [schema.HEAD] * PROCESSES
+
+    if path is not None:
+        assert len(list(path.parent.glob("*.before-0002-*.db"))) == 1
+    database = Database(empty_url)
+    assert Register(database).read(events.verify).ok
+    database.close()
+
+
 def _upgrade(url: str, start: Any, found: Any) -> None:
     database = Database(url)
     start.wait()
@@ -111,19 +223,22 @@ def _upgrade(url: str, start: Any, found: Any) -> None:
         database.close()
 
 
-def test_processes_that_upgrade_at_once_all_succeed(empty_url: str) -> None:
+def upgraded_at_once(url: str) -> list[Any]:
+    """Where a database is after several processes upgraded it at once, as each found it."""
     context = multiprocessing.get_context("fork")
     start, found = context.Barrier(PROCESSES), context.Queue()
-    workers = [
-        context.Process(target=_upgrade, args=(empty_url, start, found)) for _ in range(PROCESSES)
-    ]
+    workers = [context.Process(target=_upgrade, args=(url, start, found)) for _ in range(PROCESSES)]
     for worker in workers:
         worker.start()
     outcomes = [found.get(timeout=60) for _ in workers]
     for worker in workers:
         worker.join()
+    return outcomes
 
-    assert outcomes == [schema.HEAD] * PROCESSES
+
+def test_processes_that_upgrade_at_once_all_succeed(empty_url: str) -> None:
+    assert upgraded_at_once(empty_url) == [schema.HEAD] * PROCESSES
+
     database = Database(empty_url)
     assert Register(database).count("chain") == 1
     database.close()
@@ -140,7 +255,7 @@ def test_a_failed_upgrade_leaves_an_empty_database(empty: Database) -> None:
         assert inspect(connection).get_table_names() == []
 
 
-@pytest.mark.parametrize("newer", ["0002", "9999", "abcdef"])
+@pytest.mark.parametrize("newer", ["0003", "9999", "abcdef"])
 def test_a_newer_revision_is_refused(register: Register, newer: str) -> None:
     register.execute("UPDATE alembic_version SET version_num = :newer", newer=newer)
 

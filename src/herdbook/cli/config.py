@@ -96,11 +96,13 @@ def _value(value: object) -> object:
 
 def _origin(name: str, session: Session, project: "Project") -> str:
     file, found = project
-    variable = f"HERDBOOK_{name.upper()}"
+    from herdbook.settings import ALSO_CALLED
+
     if name == "url" and session.url:
         return "--url"
-    if os.environ.get(variable):
-        return variable
+    for variable in (f"HERDBOOK_{name.upper()}", ALSO_CALLED.get(name, "")):
+        if os.environ.get(variable):
+            return variable
     return str(file) if name in found else "default"
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from herdbook.cli import parameters as take
-from herdbook.cli import views
+from herdbook.cli import recovery, views
 from herdbook.cli.commands import command, group
 from herdbook.cli.output import Table, facts, iso, line
 from herdbook.cli.session import Session
@@ -58,6 +58,8 @@ def deploy(
         "rollback majora",
         "rollback majora v1 --reason regression",
         "rollback majora --to-time 2026-01-14T12:00:00Z --dry-run",
+        'rollback majora --to /srv/models --restart "systemctl restart bu-processor" '
+        '--verify "curl -f localhost/health"',
     ),
 )
 @take.model_argument()
@@ -67,14 +69,27 @@ def deploy(
 @take.alias_option
 @take.reason_option
 @take.epoch_option
+@recovery.options
 @take.dry_run_option
 @click.pass_obj
 def rollback(session: Session, /, model: str, version: str, *, dry_run: bool, **given: Any) -> None:
-    """Move an alias back: by steps, to a version that held it, or to a time."""
+    """Move an alias back: by steps, to a version that held it, or to a time.
+
+    With --to, --restart and --verify the machine follows: its bytes are restored, the service is
+    restarted, and the command that verifies it decides (exit status 1 when it says no).
+    """
     if not version and ":" in model:
         model, _, version = model.rpartition(":")
+    wanted = recovery.Recovery.taken(session, given)
     with session.book(dry_run=dry_run) as book:
-        _answer(session, book.deployments.rollback(model, to=version, **given))
+        move = book.deployments.rollback(model, to=version, **given)
+        if wanted is None or dry_run:
+            _answer(session, move)
+            if wanted:
+                session.note(wanted.plan(move))
+            return
+        done = wanted.follow(book, move)
+    session.answer(done, ids=[f"{move.model}:{move.to_number}"], text=lambda: wanted.text(done))
 
 
 @group(

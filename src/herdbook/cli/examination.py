@@ -23,10 +23,13 @@ from herdbook.bootstrap import LocalDoor
 from herdbook.cli.db import integrity
 from herdbook.cli.session import Session
 from herdbook.core.access import everything
+from herdbook.core.blobs import Blobs
 from herdbook.core.events import Verdict
 from herdbook.core.wire import time_value
 from herdbook.errors import HerdbookError, Owned
 from herdbook.settings import Settings
+from herdbook.storage import blobs
+from herdbook.storage.blobs.folder import FolderBlobs
 from herdbook.storage.sql import health, schema
 from herdbook.storage.sql.engine import WAL_SAFE, Database
 
@@ -70,6 +73,7 @@ def examine(settings: Settings) -> list[Finding]:
     address = settings.database_url
     if address.startswith(("http://", "https://")):
         return [*found, *_guarded("server", lambda: _server(settings))]
+    found += _guarded("store", lambda: _store(settings.blobs_address))
     path = Path(address.removeprefix("sqlite:///")) if address.startswith("sqlite") else None
     if path is not None:
         found += [_sqlite_version(), *_guarded("folder", lambda: _folder(path.parent))]
@@ -97,6 +101,46 @@ def _server(settings: Settings) -> Iterator[Finding]:
     with Session(url=settings.url).book() as book:
         book.models.list(page_size=1)
         yield Finding("server", Judgement.GOOD, f"{book.address} answers")
+
+
+def _store(address: str) -> Iterator[Finding]:
+    opened = blobs.opened(address)
+    try:
+        if not isinstance(opened, FolderBlobs):
+            told = f"{opened.address}; `herdbook artifacts verify` looks for what is in it"
+            yield Finding("store", Judgement.GOOD, told)
+            return
+        folder = Path(opened.address)
+        if not os.path.lexists(folder):
+            told = f"{folder} is not there yet; the first push makes it"
+            yield Finding("store", Judgement.GOOD, told)
+            return
+        yield _store_folder(folder, opened)
+    finally:
+        opened.close()
+
+
+def _store_folder(folder: Path, opened: Blobs) -> Finding:
+    if not folder.is_dir():
+        told = f"{folder} is no folder: move it away, or set HERDBOOK_BLOBS to one"
+        return Finding("store", Judgement.BAD, told)
+    count = size = 0
+    for held in opened.each():
+        count, size = count + 1, size + held.size
+    kind = file_system(folder.resolve(), MOUNTS.read_text() if MOUNTS.exists() else "")
+    free = shutil.disk_usage(folder).free
+    told = (
+        f"{folder} on {kind or 'a file system of unknown kind'}: {count:,} blobs, "
+        f"{size / (1 << 30):.1f} GiB, {free / (1 << 30):.1f} GiB free"
+    )
+    try:
+        # Asked of the disk itself: a permission says nothing of one that is mounted read-only.
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        told += f"; it cannot be written: {error.strerror or error}"
+        return Finding("store", Judgement.BAD, told)
+    return Finding("store", _judged(bad=free < NO_SPACE, warn=free < LITTLE_SPACE), told)
 
 
 def _sqlite_version() -> Finding:

@@ -33,11 +33,11 @@ def tree(session: Session, model: str) -> None:
     _answer(session, found, title=f"{model} version tree:")
 
 
-def _answer(session: Session, found: Pedigree, *, title: str) -> None:
+def _answer(session: Session, found: Pedigree, *, title: str, more: Sequence[str] = ()) -> None:
     session.answer(
         found,
         ids=[node.ref for node in found.nodes],
-        text=lambda: clean(drawn(found, title=title)),
+        text=lambda: clean("\n".join([drawn(found, title=title), *more])),
     )
 
 
@@ -116,7 +116,29 @@ def _whole(session: Session, book: "Herdbook", ref: str, format_: str) -> None:
         for event in events(found, at=_newest(book, found), namespace=NAMESPACE):
             click.echo(json.dumps(event))
     else:
-        _answer(session, found, title=f"{ref} version tree:")
+        _answer(
+            session, found, title=f"{ref} version tree:", more=_steps(session, book, found, ref)
+        )
+
+
+def _steps(session: Session, book: "Herdbook", found: Pedigree, ref: str) -> list[str]:
+    """Say what changed in the bytes from the parents of the version that was asked for."""
+    if session.as_json or session.quiet or not take.is_reference(ref):
+        return []
+    own = book.versions.get(ref)
+    parents = [edge.parent for edge in found.edges if edge.child == own.ref]
+    if not own.facts.manifest:
+        return []
+    with_bytes = [one for one in parents if book.versions.get(one).facts.manifest]
+    return [_step(book, parent, own.ref) for parent in with_bytes]
+
+
+def _step(book: "Herdbook", parent: str, child: str) -> str:
+    from herdbook.cli.contents import summary
+
+    changes = book.artifacts.diff(parent, child, quick=True)
+    hint = f"; herdbook artifacts diff {parent} {child}" if changes.undecided_tensors else ""
+    return f"{parent} → {child}: {summary(changes)}{hint}"
 
 
 def _relatives(session: Session, found: Page[Relative], asked: str) -> None:

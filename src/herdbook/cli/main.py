@@ -27,6 +27,7 @@ UNEXPECTED, INTERRUPTED, PIPE_CLOSED = 70, 130, 141
 EXIT: Final[dict[str, int]] = {
     "error": UNEXPECTED,
     "refused": ANSWER_IS_NO,
+    "bad_signature": ANSWER_IS_NO,
     "invalid": WRONG_USE,
     "invalid_filter": WRONG_USE,
     "unknown_field": WRONG_USE,
@@ -76,6 +77,7 @@ COMMANDS: Final[dict[str, Later]] = {
         _MORE, f"{_CLI}.deployments:deployments", "Aliases and what was where, when, by whom."
     ),
     "metrics": Later(_MORE, f"{_CLI}.evaluations:metrics", "Scores and operational averages."),
+    "artifacts": Later(_MORE, f"{_CLI}.artifacts:artifacts", "The bytes of versions."),
     "datasets": Later(_MORE, f"{_CLI}.lineage:datasets", "Data sets versions were trained on."),
     "audit": Later(_MORE, f"{_CLI}.audit:audit", "Read and verify the audit log."),
     "tokens": Later(_MORE, f"{_CLI}.access:tokens", "Make and revoke access tokens."),

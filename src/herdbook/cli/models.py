@@ -10,9 +10,10 @@ from herdbook.cli import views
 from herdbook.cli.commands import command, group
 from herdbook.cli.output import Table, headline
 from herdbook.cli.session import Session
-from herdbook.core.models import Model, Version
+from herdbook.core.models import FilePolicy, Model, Version
 from herdbook.core.pages import Page
 from herdbook.core.wire import plain
+from herdbook.errors import Corrupt
 
 if TYPE_CHECKING:
     from herdbook.front.book import Herdbook
@@ -72,7 +73,8 @@ def info(session: Session, ref: str) -> None:
     """Show a model, or with a reference such as majora:v2 a version."""
     with session.book() as book:
         if take.is_reference(ref):
-            show_version(session, book.versions.get(ref))
+            found = book.versions.get(ref)
+            show_version(session, found, held=_held(session, book, found))
             return
         model = book.models.get(ref)
         newest = book.versions.list(model=ref, page_size=NEWEST).items
@@ -87,9 +89,21 @@ def info(session: Session, ref: str) -> None:
         )
 
 
-def show_version(session: Session, version: Version) -> None:
-    """Answer with a version."""
-    session.answer(version, ids=[version.ref], text=lambda: views.version_text(session, version))
+def _held(session: Session, book: "Herdbook", version: Version) -> str:
+    """Say to a person how much a version holds; that it cannot be told is no reason to stop."""
+    if not version.facts.manifest or session.as_json or session.quiet:
+        return ""
+    try:
+        return views.held_text(book.artifacts.files(version.ref))
+    except Corrupt as error:
+        return f"not known: {error.message}"
+
+
+def show_version(session: Session, version: Version, *, held: str = "") -> None:
+    """Answer with a version, and with what is said of its bytes."""
+    session.answer(
+        version, ids=[version.ref], text=lambda: views.version_text(session, version, held)
+    )
 
 
 @group("models", examples=("models list", "models update majora --owner search-team"))
@@ -144,6 +158,11 @@ def _options(command_: Any) -> Any:
     command_ = click.option("--metadata", help="A JSON object, @FILE, or - for standard input.")(
         command_
     )
+    command_ = click.option(
+        "--file-policy",
+        type=click.Choice([str(policy) for policy in FilePolicy]),
+        help="What to do about files that can execute when they are loaded.",
+    )(command_)
     command_ = click.option("--owner", help="Who answers for it.")(command_)
     command_ = click.option("--type", "type", help="Such as embedding, llm, classifier.")(command_)
     return take.about_options(command_)
@@ -170,7 +189,13 @@ def create(session: Session, /, model: str, **given: Any) -> None:
     _answer(session, made, f"{made.name} is registered.")
 
 
-@models.command("update", examples=("models update majora --tag team=search --untag old",))
+@models.command(
+    "update",
+    examples=(
+        "models update majora --tag team=search --untag old",
+        "models update majora --file-policy refuse",
+    ),
+)
 @take.model_argument()
 @_options
 @take.untag_option

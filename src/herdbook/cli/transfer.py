@@ -4,8 +4,9 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Final, TextIO
+from typing import TYPE_CHECKING, Final, TextIO
 
 import click
 
@@ -13,7 +14,10 @@ from herdbook.cli.commands import command
 from herdbook.cli.output import line
 from herdbook.cli.session import Session
 from herdbook.core.transfer import Loaded
-from herdbook.errors import Corrupt, Invalid
+from herdbook.errors import Corrupt, HerdbookError, Invalid
+
+if TYPE_CHECKING:
+    from herdbook.front.book import Herdbook
 
 STANDARD: Final = "-"
 OWN: Final = "herdbook"
@@ -23,6 +27,8 @@ _EVERY_SECONDS: Final = 0.5
 _STREAMS: Final = ("/dev/stdout", "/dev/stderr", "/dev/fd/", "/proc/")
 _ONE: Final = {
     "models": "model",
+    "manifests": "manifest",
+    "signatures": "signature",
     "versions": "version",
     "metrics": "metric",
     "operational": "operational average",
@@ -42,8 +48,8 @@ _MANY: Final = {"operational": "operational averages"}
 def export(session: Session, output: str) -> None:
     """Write the whole register to a file.
 
-    JSON lines with every model, version, score, alias, move and event. Tokens, webhooks and
-    their secrets stay where they are. A file is written whole or not at all.
+    JSON lines with every model, version, manifest, score, alias, move and event. Bytes, tokens,
+    webhooks and their secrets stay where they are. A file is written whole or not at all.
     """
     told = _Progress(session, "lines")
     with session.book() as book:
@@ -139,7 +145,24 @@ def import_(session: Session, file: str, source: str, lineage: str, *, dry_run: 
 def _load(session: Session, file: str, *, dry_run: bool) -> Loaded:
     told = _Progress(session, "lines")
     with session.book() as book:
-        return book.load(told.counting(_read(file)), dry_run=dry_run)
+        loaded = book.load(told.counting(_read(file)), dry_run=dry_run)
+        note = "" if dry_run or not loaded.counts.get("manifests") else _lacking(book)
+    return replace(loaded, notes=(*loaded.notes, note)) if note else loaded
+
+
+def _lacking(book: "Herdbook") -> str:
+    """Say which bytes of what was taken are still to come; the register is there either way."""
+    try:
+        found = book.artifacts.verify()
+    except HerdbookError as error:
+        return f"whether the store has the bytes could not be seen: {error.message}"
+    if not found.damaged:
+        return ""
+    return (
+        f"of {found.blobs:,} blobs {found.damaged:,} are not in the store: an export holds no "
+        "bytes. Copy the store it belongs to, or take bundles with `herdbook artifacts import`; "
+        "`herdbook artifacts verify` names what is missing"
+    )
 
 
 def _read(file: str) -> Iterator[str]:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from herdbook.cli.output import Table, facts, headline, line, number
 from herdbook.cli.session import Session
+from herdbook.core.artifacts import Files
 from herdbook.core.deployments import Move, MoveKind
 from herdbook.core.models import Model, Version
 
@@ -45,9 +46,15 @@ def versions_table(session: Session, versions: Iterable[Version], *, whole: bool
     return Table(titles, rows, empty="There are no such versions.")
 
 
-def version_text(session: Session, version: Version) -> str:
-    """Write all that is known about a version."""
-    parts = [version.ref, *facts(_about(session, version))]
+def version_text(session: Session, version: Version, held: str = "") -> str:
+    """Write all that is known about a version.
+
+    Args:
+        session: who asked.
+        version: what was found.
+        held: what is said of its bytes, if it has some.
+    """
+    parts = [version.ref, *facts([*_about(session, version), *_bytes(version, held)])]
     for title, pairs in (
         ("Metrics", [(k, number(v)) for k, v in version.metrics.items()]),
         ("Training", _training(version)),
@@ -67,7 +74,18 @@ def _about(session: Session, version: Version) -> list[tuple[str, str]]:
         ("tags", tags_text(version.tags)),
         ("registered", f"{session.when(version.created_at)} by {line(version.created_by)}"),
         ("digest", version.digest),
+        ("warnings", "\n".join(version.warnings)),
     ]
+
+
+def _bytes(version: Version, held: str) -> list[tuple[str, str]]:
+    return [("manifest", version.facts.manifest), ("bytes", held)]
+
+
+def held_text(files: Files) -> str:
+    """Say how many files a version has, and their bytes."""
+    count = len(files.files)
+    return f"{count:,} file{'' if count == 1 else 's'}, {files.size:,} bytes"
 
 
 def _training(version: Version) -> list[tuple[str, str]]:
@@ -99,6 +117,7 @@ def model_text(session: Session, model: Model, versions: Iterable[Version]) -> s
         ("champion", model.champion or "none; `herdbook deploy` makes one"),
         ("aliases", ", ".join(f"{a} {n}" for a, n in model.aliases.items() if a != "champion")),
         ("versions", str(model.versions)),
+        ("file policy", str(model.file_policy or "")),
         ("registered", f"{session.when(model.created_at)} by {line(model.created_by)}"),
         *((f"metadata.{key}", number(value)) for key, value in model.metadata.items()),
     ]

@@ -2,12 +2,16 @@
 
 import os
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx2
 
 from herdbook.client import answers, routes
+from herdbook.client.transfers import Transfers
+from herdbook.core.artifacts import Artifact
+from herdbook.core.blobs import How, Said, Stored, silent
 from herdbook.core.models import Version
 from herdbook.core.pages import Page
 from herdbook.errors import Invalid, Unavailable, Unreachable
@@ -15,6 +19,8 @@ from herdbook.errors import Invalid, Unavailable, Unreachable
 T = TypeVar("T")
 
 USER_AGENT = "herdbook-client"
+# To look at every byte of a store takes what it takes.
+LONG = httpx2.Timeout(30.0, read=None)
 
 
 class RemoteDoor:
@@ -45,19 +51,21 @@ class RemoteDoor:
             self._client, self._process = httpx2.Client(**self._options), os.getpid()
         return self._client
 
-    def _ask(self, request: routes.Request, headers: dict[str, str] | None = None) -> Any:
+    def _ask(
+        self, request: routes.Request, headers: dict[str, str] | None = None
+    ) -> answers.Answer:
         try:
-            answer = self._http().request(
+            return answers.asked(
+                self._http(),
                 request.method,
                 request.path,
+                address=self._address,
                 content=request.body,
                 headers=sent_headers(request, headers),
+                timeout=LONG if request.long else httpx2.USE_CLIENT_DEFAULT,
             )
         except httpx2.HTTPError as error:
             raise unreachable(self._address, error) from error
-        if answer.status_code >= httpx2.codes.BAD_REQUEST:
-            raise answers.failure(answer.status_code, answer.content, address=self._address)
-        return answer
 
     def call(self, kind: type[T], verb: str, /, **arguments: Any) -> T:
         """Run a verb that gives one value."""
@@ -96,6 +104,32 @@ class RemoteDoor:
             raise answers.failure(answer.status_code, answer.content, address=self._address)
         return answers.read(kind, answer.content)
 
+    def send(self, paths: Sequence[Path], *, said: Said = silent) -> Iterator[Stored]:
+        """Send files the server lacks, and tell of each in their order."""
+        return self._transfers().send(paths, said)
+
+    def take(self, chunks: Iterable[bytes], *, digest: str, size: int) -> Stored:
+        """Send bytes."""
+        return self._transfers().take(chunks, digest, size)
+
+    def stream(self, file: Artifact) -> Iterator[bytes]:
+        """Give the bytes of a file, verified as they go."""
+        return self._transfers().stream(file)
+
+    def fetch(
+        self,
+        file: Artifact,
+        to: Path,
+        *,
+        link: bool = True,  # noqa: ARG002 - the door's
+        said: Said = silent,
+    ) -> How:
+        """Put the bytes of a file at a path, verified."""
+        return self._transfers().fetch(file, to, said)
+
+    def _transfers(self) -> Transfers:
+        return Transfers(self._address, self._http, lambda error: unreachable(self._address, error))
+
     def fresh(self, ref: str, mark: str) -> tuple[str, Version] | None:
         """Give what a reference points at; the mark is its ETag."""
         headers = {"If-None-Match": mark} if mark else None
@@ -111,7 +145,8 @@ class RemoteDoor:
 
 def options(address: str, token: str, timeout_seconds: float) -> dict[str, Any]:
     """Give what a client is made with, sync or async."""
-    headers = {"User-Agent": USER_AGENT}
+    # Packed, a short answer could be an endless one.
+    headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
     if token:
         headers["Authorization"] = f"Bearer {token}"
     return {

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
+from herdbook.core.artifacts import blob_digest
 from herdbook.core.refs import VersionRef, version_ref
 from herdbook.core.wire import dumps, plain, time_text
 
@@ -37,11 +38,12 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request, ready to be sent."""
+    """A request, ready to be sent; `long` when its answer may take as long as there are bytes."""
 
     method: str
     path: str
     body: str | None = None
+    long: bool = False
 
 
 def _about(given: Arguments) -> Arguments:
@@ -54,12 +56,12 @@ def _named(given: Arguments) -> Arguments:
 
 
 def _registration(given: Arguments) -> Arguments:
-    said = plain(given["draft"])
+    said = _told(given["draft"])
     return {"model_name": given["model"], "version": said.pop("number"), **said}
 
 
 def _facts(given: Arguments) -> Arguments:
-    said = plain(given.pop("draft"))
+    said = _told(given.pop("draft"))
     kept = (
         "training",
         "files",
@@ -70,13 +72,25 @@ def _facts(given: Arguments) -> Arguments:
         "metadata",
         "git_commit",
         "git_dirty",
+        "artifacts",
     )
     return given | {name: said[name] for name in kept}
+
+
+def _told(draft: Any) -> Arguments:
+    # What is in the files is for the door at the bytes to say.
+    said: Arguments = plain(draft)
+    said.pop("risks")
+    return said
 
 
 def _target(given: Arguments) -> Arguments:
     ref = version_ref(given.pop("ref"))
     return given | {"model": ref.model, "version": _segment(ref)}
+
+
+def _quietly(given: Arguments) -> Arguments:
+    return {name: value for name, value in given.items() if name != "said"}
 
 
 def _everywhere(given: Arguments) -> Arguments:
@@ -121,6 +135,14 @@ ROUTES: Final[dict[str, Route]] = {
     "deployments.alias": Route("GET", _ALIAS),
     "deployments.history": Route("GET", "/deployments/history"),
     "deployments.at": Route("GET", "/deployments"),
+    "artifacts.files": Route("GET", _VERSION + "/files"),
+    "artifacts.sign": Route("POST", _VERSION + "/signatures"),
+    "artifacts.signatures": Route("GET", _VERSION + "/signatures"),
+    "artifacts.missing": Route("POST", "/artifacts/missing"),
+    "artifacts.inspect": Route("GET", _VERSION + "/contents"),
+    "artifacts.changes": Route("GET", "/artifacts/changes"),
+    "artifacts.collect": Route("POST", "/artifacts/collect", _quietly),
+    "artifacts.verify": Route("POST", "/artifacts/verify", _quietly),
     "events.page": Route("GET", "/events"),
     "events.checkpoint": Route("GET", "/events/checkpoint"),
     "events.verify": Route("POST", "/events/verify"),
@@ -136,6 +158,12 @@ ROUTES: Final[dict[str, Route]] = {
 }
 
 
+# What may take as long as there are bytes.
+LONG: Final = frozenset(
+    {"artifacts.collect", "artifacts.verify", "artifacts.inspect", "artifacts.changes"}
+)
+
+
 def request(verb: str, arguments: Mapping[str, Any]) -> Request:
     """Give the request that asks for a verb."""
     route = ROUTES[verb]
@@ -143,14 +171,21 @@ def request(verb: str, arguments: Mapping[str, Any]) -> Request:
     if route.reshape is not None:
         given = route.reshape(given)
     path, given = _filled(route.path, given)
+    # Files are looked into before a version holds them.
+    long = verb in LONG or bool(given.get("artifacts"))
     if route.method in {"GET", "DELETE"}:
-        return Request(route.method, path + _query(given))
-    return Request(route.method, path, dumps(given))
+        return Request(route.method, path + _query(given), long=long)
+    return Request(route.method, path, dumps(given), long=long)
 
 
 def resolve(ref: str) -> Request:
     """Give the request of the fast route for what a reference points at."""
     return Request("GET", f"/resolve/{quote(str(version_ref(ref)), safe='/@:')}")
+
+
+def blob(digest: str) -> str:
+    """Give the path of a blob."""
+    return f"/blobs/{blob_digest(digest)}"
 
 
 def _filled(path: str, given: Arguments) -> tuple[str, Arguments]:

@@ -106,6 +106,18 @@ class Actor:
         place = f"on {model}" if model else "on all models (*)"
         raise Forbidden(f"{self.name} is not {needed} {place}; ask an admin for a token that is")
 
+    def allow_somewhere(self, action: Action) -> None:
+        """Refuse what no grant allows, on whatever model.
+
+        Raises:
+            Forbidden: no grant reaches that far.
+        """
+        if max((grant.rank for grant in self.grants), default=-1) < action:
+            raise Forbidden(
+                f"{self.name} is not {list(Role)[action]} of anything; ask an admin for a token "
+                "that is"
+            )
+
     def sees_all(self) -> bool:
         """Whether no model is hidden from this actor."""
         return _sees_all(self.grants)

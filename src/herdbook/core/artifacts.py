@@ -11,6 +11,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from itertools import pairwise, takewhile
 from pathlib import PurePosixPath
@@ -18,7 +19,7 @@ from typing import Any, Final
 
 from herdbook.core import names
 from herdbook.core.wire import canonical
-from herdbook.errors import Invalid
+from herdbook.errors import Corrupt, Invalid
 
 FILES_LIMIT: Final = 10_000
 PATH_BYTES_LIMIT: Final = 1_024
@@ -277,6 +278,63 @@ class Manifest:
                 field="manifest",
             )
         return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Files:
+    """The files of a version.
+
+    Args:
+        ref: the version, `model:number`.
+        manifest: the digest of their manifest.
+        size: the bytes of all of them.
+        files: each, by path.
+        signed_by: who sent the signatures of the manifest, oldest first.
+    """
+
+    ref: str
+    manifest: str
+    size: int
+    files: tuple[Artifact, ...]
+    signed_by: tuple[str, ...] = ()
+
+    def whole(self) -> Manifest:
+        """Give the manifest, rebuilt from the files.
+
+        Raises:
+            Corrupt: the files are not those of its digest.
+        """
+        found = Manifest(self.files)
+        if found.digest != self.manifest:
+            raise Corrupt(
+                f"the files said to be those of {self.ref} are not those of its manifest "
+                f"{self.manifest}; nothing of them was used"
+            )
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Missing:
+    """Which of the blobs asked for have to be sent."""
+
+    digests: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signature:
+    """A signature of a manifest: a Sigstore bundle as JSON, when it came and from whom."""
+
+    text: str
+    at: datetime
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signatures:
+    """The signatures of a manifest, oldest first."""
+
+    manifest: str
+    signatures: tuple[Signature, ...]
 
 
 def _layer(file: Artifact) -> dict[str, Any]:

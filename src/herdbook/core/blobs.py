@@ -1,11 +1,18 @@
 """What keeps bytes by their digest: the promises of every store, tested in one suite."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
+
+# Told how many more bytes have been read.
+Said = Callable[[int], None]
+
+
+def silent(count: int) -> None:
+    """Tell nobody."""
 
 
 class How(StrEnum):
@@ -56,6 +63,18 @@ class Blobs(Protocol):
     def size(self, digest: str) -> int | None:
         """Give the size of a blob, or None when it is not there."""
 
+    def sizes(self, digests: Iterable[str]) -> dict[str, int]:
+        """Give the sizes of those that are there."""
+
+    def file(self, digest: str) -> Path | None:
+        """Give where a blob lies as a file that this process verified and nobody touched since.
+
+        None when it has to be verified first, or is no file; NotFound when it is not there.
+        """
+
+    def verify(self, digest: str) -> None:
+        """Make sure of a blob's bytes: read them, unless nobody can have touched them; Corrupt."""
+
     def read(self, digest: str, *, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         """Give the bytes from `start` up to `end`, in chunks of about 1 MiB.
 
@@ -71,7 +90,7 @@ class Blobs(Protocol):
         nothing is kept. What an iterator raises is raised again, and nothing is kept.
         """
 
-    def take(self, path: Path) -> Stored:
+    def take(self, path: Path, *, said: Said = silent) -> Stored:
         """Take a regular file in, cloned where the file system can.
 
         Into a folder with one read of it; over a network a large one is read twice, so that what
@@ -79,8 +98,10 @@ class Blobs(Protocol):
         when it is something else than a regular file or changed while it was read.
         """
 
-    def take_all(self, paths: Iterable[Path]) -> Iterator[Stored]:
+    def take_all(self, paths: Iterable[Path], *, said: Said = silent) -> Iterator[Stored]:
         """Take many files in as `take` does and tell of each in their order, when it is durable.
+
+        `said` hears of the bytes as they are read, from whatever thread reads them.
 
         Much faster than one by one, for what takes time is waited for once for many. The first
         error ends it; what was told of is kept, and of the rest whole files may be.

@@ -23,6 +23,7 @@ ACTIONS = frozenset(
     {
         "access.refused",
         "alias.moved",
+        "artifacts.collected",
         "model.deleted",
         "model.registered",
         "model.restored",
@@ -34,6 +35,7 @@ ACTIONS = frozenset(
         "version.restored",
         "version.revised",
         "version.scored",
+        "version.signed",
         "version.status",
         "version.updated",
         "webhook.created",

@@ -11,7 +11,9 @@ from enum import StrEnum
 from typing import Any
 
 from herdbook.core import names
+from herdbook.core.artifacts import blob_digest
 from herdbook.core.numbers import Number
+from herdbook.core.wire import LATER
 from herdbook.errors import Invalid, RefusedMove
 
 
@@ -26,6 +28,14 @@ class Status(StrEnum):
     PRODUCTION = "production"
     DEPRECATED = "deprecated"
     ARCHIVED = "archived"
+
+
+class FilePolicy(StrEnum):
+    """What a model does about files that can execute when they are loaded, or whose headers lie."""
+
+    REFUSE = "refuse"
+    WARN = "warn"
+    ALLOW = "allow"
 
 
 _S = Status
@@ -186,6 +196,7 @@ class Facts:
         metadata: a free JSON object of at most 64 KiB.
         git_commit: the commit that trained it, or "".
         git_dirty: whether that work tree had changes; None when not known.
+        manifest: the digest of the manifest of its bytes, or "" when it was registered without.
     """
 
     training: Training = field(default_factory=Training)
@@ -196,6 +207,7 @@ class Facts:
     metadata: Mapping[str, object] = field(default_factory=dict)
     git_commit: str = ""
     git_dirty: bool | None = None
+    manifest: str = field(default="", metadata=LATER)
 
     def __post_init__(self) -> None:
         """Refuse lists that are too long or hold something twice."""
@@ -211,6 +223,8 @@ class Facts:
         for dependency in self.dependencies:
             names.line(dependency, field="dependencies")
         object.__setattr__(self, "metadata", names.metadata(self.metadata))
+        if self.manifest:
+            blob_digest(self.manifest, field="manifest")
         if self.git_commit and not _COMMIT.match(self.git_commit):
             raise Invalid(
                 f"git_commit {self.git_commit!r:.80} is not a commit: give its hash",
@@ -245,6 +259,7 @@ class Version:
         created_at: when it was registered.
         created_by: by whom.
         updated_at: when anything about it last changed.
+        warnings: what was said of its files when they were taken, under the file policy `warn`.
     """
 
     model: str
@@ -261,6 +276,7 @@ class Version:
     created_at: datetime
     created_by: str
     updated_at: datetime
+    warnings: tuple[str, ...] = field(default=(), metadata=LATER)
 
     @property
     def ref(self) -> str:
@@ -300,6 +316,7 @@ class Model:
         created_at: when it was registered.
         created_by: by whom.
         updated_at: when anything about it or its versions last changed.
+        file_policy: what it does about files that can execute on load; None for `warn`.
     """
 
     name: str
@@ -315,6 +332,7 @@ class Model:
     created_at: datetime
     created_by: str
     updated_at: datetime
+    file_policy: FilePolicy | None = field(default=None, metadata=LATER)
 
     def __post_init__(self) -> None:
         """Refuse texts over their limits."""

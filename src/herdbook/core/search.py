@@ -50,6 +50,7 @@ VERSION_FIELDS: dict[str, Field] = {
     "git_commit": _TEXT,
     "alias": _TEXT,
     "dataset": _TEXT,
+    "manifest": _TEXT,
     "training.framework": _TEXT,
     "training.base_model": _TEXT,
     "training.hardware": _TEXT,

@@ -6,24 +6,30 @@
 
 The kinds come in the order of `KINDS`. Lines are ASCII, so that no reader takes a character
 inside a text for the end of a line. The last line counts the others and carries the SHA-256
-of all of them, each with a line feed.
+of all of them, each with a line feed. A register without bytes has no lines of them and no count
+of such lines, so that its export is what it was before there were bytes.
 """
 
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
+from herdbook.core import wire
 from herdbook.core.events import GENESIS, Checkpoint, event_hash
 from herdbook.core.wire import canonical, time_text, time_value
 from herdbook.errors import Corrupt, HerdbookError, Invalid
+
+T = TypeVar("T")
 
 FORMAT = "herdbook-export"
 FORMAT_VERSION = 1
 # What a line may be, in the order of the file, with the plural its count goes by.
 KINDS: Final[dict[str, str]] = {
     "model": "models",
+    "manifest": "manifests",
+    "signature": "signatures",
     "version": "versions",
     "metric": "metrics",
     "operational": "operational",
@@ -31,6 +37,10 @@ KINDS: Final[dict[str, str]] = {
     "move": "moves",
     "event": "events",
 }
+# Kinds that came later: they are counted only where they are.
+LATER: Final = frozenset({"manifest", "signature"})
+# Kinds of which one line may have megabytes, and how many of them memory is asked to hold.
+LONG: Final = {"manifest": 10, "signature": 10}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,17 +72,38 @@ class Record:
     line: int
     body: Mapping[str, Any]
 
+    def invalid(self, told: str) -> Invalid:
+        """Give the error that names this line."""
+        return Invalid(f"line {self.line}: {told}", field=f"line {self.line}")
+
+    def value(self, kind: type[T], data: object) -> T:
+        """Read a value of a kind from what the line says; Invalid."""
+        try:
+            return wire.value(kind, data)
+        except Invalid as error:
+            raise self.invalid(str(error)) from error
+
+    def text(self, name: str) -> str:
+        """Give a text the line says; Invalid when it does not."""
+        found = self.body.get(name)
+        if not isinstance(found, str):
+            raise self.invalid(f"{name} is missing")
+        return found
+
 
 class _Seal:
     """What the last line says of the lines before it."""
 
     def __init__(self) -> None:
-        self.counts = dict.fromkeys(KINDS.values(), 0)
+        self.counts = {plural: 0 for kind, plural in KINDS.items() if kind not in LATER}
         self._sum = hashlib.sha256()
 
     def add(self, line: str) -> str:
         self._sum.update(line.encode() + b"\n")
         return line
+
+    def count(self, kind: str) -> None:
+        self.counts[KINDS[kind]] = self.counts.get(KINDS[kind], 0) + 1
 
     def end(self) -> dict[str, object]:
         return {"kind": "end", "counts": self.counts, "sha256": self._sum.hexdigest()}
@@ -90,7 +121,7 @@ def framed(entries: Iterable[tuple[str, str]], *, head: Checkpoint) -> Iterator[
     header["head"] |= {"hash": head.hash}  # type: ignore[operator]
     yield seal.add(_compact({"kind": "header"} | header))
     for kind, text in entries:
-        seal.counts[KINDS[kind]] += 1
+        seal.count(kind)
         yield seal.add(f'{{"kind":"{kind}",{_ascii(text)[1:]}')
     yield _compact(seal.end())
 
@@ -126,7 +157,7 @@ def records(lines: Iterable[str]) -> Iterator[Record]:
             return
         rank = _check_order(kind, rank, number)
         seal.add(line)
-        seal.counts[KINDS[str(kind)]] += 1
+        seal.count(str(kind))
         if kind == "event":
             log.check(body, number)
         yield Record(str(kind), number, body)
@@ -221,7 +252,7 @@ class _Log:
     def check(self, event: dict[str, Any], number: int) -> None:
         try:
             problem = self._fault(event)
-        except (KeyError, TypeError, HerdbookError) as error:
+        except (KeyError, TypeError, ValueError, RecursionError, HerdbookError) as error:
             raise Invalid(f"line {number} is not an event: {error}") from error
         if problem:
             raise Corrupt(f"line {number}: the audit log does not verify: {problem}")

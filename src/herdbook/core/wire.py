@@ -48,6 +48,10 @@ def time_value(text: str, *, field: str = "time") -> datetime:
         ) from None
 
 
+# A field that is declared with this is left out while it is empty: texts that were written, and
+# digested, before there was such a field stay what they are.
+LATER: Mapping[str, bool] = types.MappingProxyType({"later": True})
+
 _ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 _SAME = frozenset({type(None), bool, int, float, str})
 
@@ -69,11 +73,20 @@ def _writer(kind: Any) -> Callable[[Any], Any]:  # noqa: PLR0911 - one answer a 
     if issubclass(kind, tuple | list):
         return lambda data: [plain(v) for v in data]
     if is_dataclass(kind):
-        names = tuple(f.name for f in fields(kind))
-        return lambda data: {name: plain(getattr(data, name)) for name in names}
+        return _dataclass_writer(kind)
     if issubclass(kind, int | float | str):
         return lambda data: data
     return _foreign
+
+
+def _dataclass_writer(kind: Any) -> Callable[[Any], Any]:
+    names = tuple(f.name for f in fields(kind))
+    later = frozenset(f.name for f in fields(kind) if f.metadata == LATER)
+    if not later:
+        return lambda data: {name: plain(getattr(data, name)) for name in names}
+    return lambda data: {
+        name: plain(found) for name in names if (found := getattr(data, name)) or name not in later
+    }
 
 
 def _foreign(data: object) -> Any:

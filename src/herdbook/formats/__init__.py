@@ -3,11 +3,12 @@
 from herdbook.formats.comparing import Change, Difference, diff
 from herdbook.formats.contents import Contents, Tensor
 from herdbook.formats.digests import digested
-from herdbook.formats.looking import look
+from herdbook.formats.looking import READER, look, named
 from herdbook.formats.reading import Bytes, Reader
 from herdbook.formats.surveys import survey
 
 __all__ = [
+    "READER",
     "Bytes",
     "Change",
     "Contents",
@@ -17,5 +18,6 @@ __all__ = [
     "diff",
     "digested",
     "look",
+    "named",
     "survey",
 ]

@@ -1,5 +1,6 @@
 """JSON beside the weights: configs of transformers, tokenizers, indexes, labels."""
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
@@ -33,7 +34,8 @@ def read(reader: Reader) -> Contents | None:
     """Read a JSON file and say which of the known ones it is; None when it is no JSON at all.
 
     Raises:
-        Invalid: it begins as an object and is none, or holds a key twice.
+        Invalid: it is JSON that readers could take for different things: a key is there twice, a
+            number is beyond bounds, it is nested too deep.
     """
     if reader.size > JSON_BYTES_LIMIT:
         return _TOO_LARGE
@@ -43,10 +45,21 @@ def read(reader: Reader) -> Contents | None:
     try:
         value = json_value(data, of="the file", constants=True)
     except Invalid:
-        if data.lstrip()[:1] == b"{":
+        if data.lstrip()[:1] == b"{" and _can_be_read(data):
             raise
-        return None  # Much else begins with a bracket.
+        return None  # Much else begins so: templates, lines of JSON, Markdown.
     return described(value)
+
+
+def _can_be_read(data: bytes) -> bool:
+    """Whether some reader could take a text that was refused for JSON all the same."""
+    try:
+        json.loads(data.decode())
+    except RecursionError:
+        return True
+    except ValueError as error:
+        return not isinstance(error, json.JSONDecodeError | UnicodeDecodeError)
+    return True
 
 
 def described(value: Any) -> Contents:

@@ -22,6 +22,8 @@ from herdbook.formats import (
 from herdbook.formats.contents import Contents
 from herdbook.formats.reading import Reader
 
+# What was found by another reader is looked for again: raised with whatever reads more or better.
+READER: Final = 1
 HEAD_BYTES: Final = 4_096
 _DEPTH_LIMIT: Final = 3
 _PROGRAMS: Final = {
@@ -50,6 +52,11 @@ def look(reader: Reader, name: str = "") -> Contents:
     except Invalid as error:
         called = name or "the file"
         raise Invalid(f"{called}: {error.message}", field=error.field) from None
+    return named(found, name)
+
+
+def named(found: Contents, name: str) -> Contents:
+    """Add what only a file's name tells; all else follows from its bytes alone."""
     code = next((what for end, what in _CODE.items() if name.endswith(end)), "")
     if code:
         found = replace(found, executable=(*found.executable, f"it is {code}, by its name"))

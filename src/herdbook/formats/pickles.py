@@ -66,7 +66,9 @@ class Pickle:
     def dangerous(self) -> bool:
         """Whether unpickling from here would import something, rather than fail before."""
         if not self.imports or not _can_be_imported(self.imports[0]):
-            return self.complete and bool(self.imports)
+            # Unpickling fails there, before anything else; random bytes hold many such places.
+            registered = bool(self.imports) and self.imports[0].startswith("copyreg extension")
+            return (registered or not self.start) and self.complete and bool(self.imports)
         if self.start and self.protocol < 0 and not self.complete:
             # Any two lines of text look like an import; those that are one have short names.
             names = self.imports[0].split(".")

@@ -7,6 +7,7 @@ from typing import Self
 from herdbook.core.models import Version
 from herdbook.core.transfer import Loaded
 from herdbook.front.access import Tokens
+from herdbook.front.artifacts import Artifacts
 from herdbook.front.deployments import Deployments
 from herdbook.front.door import Door
 from herdbook.front.evaluations import Evaluations
@@ -15,6 +16,7 @@ from herdbook.front.lineage import Lineage
 from herdbook.front.models import Models, Versions
 from herdbook.front.resolver import Resolver
 from herdbook.front.webhooks import Webhooks
+from herdbook.storage.cache import Cache
 
 
 class Herdbook:
@@ -23,6 +25,7 @@ class Herdbook:
     Attributes:
         models: register models and versions, look models up.
         versions: look versions up, compare them, move them along their life.
+        artifacts: the bytes of versions, in and out.
         lineage: who came from whom, on which data.
         evaluations: how versions scored and fare in service.
         deployments: aliases, their moves and history.
@@ -32,10 +35,18 @@ class Herdbook:
         resolve: `resolve("majora@champion")` from memory, refreshed in the background.
     """
 
-    def __init__(self, door: Door, *, resolver: Resolver | None = None) -> None:
+    def __init__(
+        self,
+        door: Door,
+        *,
+        cache: Cache | None = None,
+        resolver: Resolver | None = None,
+        offline: bool = False,
+    ) -> None:
         self._door = door
         self.models = Models(door)
         self.versions = Versions(door)
+        self.artifacts = Artifacts(door, cache, offline=offline)
         self.lineage = Lineage(door)
         self.evaluations = Evaluations(door)
         self.deployments = Deployments(door)

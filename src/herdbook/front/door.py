@@ -1,8 +1,11 @@
 """What stands behind the front: something that runs a verb by its name."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from herdbook.core.artifacts import Artifact
+from herdbook.core.blobs import How, Said, Stored, silent
 from herdbook.core.models import Version
 from herdbook.core.pages import Page
 
@@ -27,6 +30,23 @@ class Door(Protocol):
 
     def load(self, kind: type[T], verb: str, lines: Iterable[str], /, **arguments: Any) -> T:
         """Run a verb that takes lines of text."""
+
+    def send(self, paths: Sequence[Path], *, said: Said = silent) -> Iterator[Stored]:
+        """Bring files into the register's store, and tell of each in their order.
+
+        Args:
+            paths: regular files.
+            said: told the bytes as they go, from whatever thread moves them.
+        """
+
+    def take(self, chunks: Iterable[bytes], *, digest: str, size: int) -> Stored:
+        """Bring bytes into the store; Corrupt when they are not those of the digest."""
+
+    def stream(self, file: Artifact) -> Iterator[bytes]:
+        """Give the bytes of a file in chunks; Corrupt in place of the last when they are wrong."""
+
+    def fetch(self, file: Artifact, to: Path, *, link: bool = True, said: Said = silent) -> How:
+        """Put the bytes of a file at a path that is not there yet, verified, whole, mode 0444."""
 
     def fresh(self, ref: str, mark: str) -> tuple[str, Version] | None:
         """Give what a reference points at, and a mark; None when nothing changed since a mark."""

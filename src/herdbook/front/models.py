@@ -7,7 +7,15 @@ from os import fspath
 from typing import Any, TypedDict, Unpack
 
 from herdbook.core import names
-from herdbook.core.models import FileLocation, Model, ParentKind, Status, Training, Version
+from herdbook.core.models import (
+    FileLocation,
+    FilePolicy,
+    Model,
+    ParentKind,
+    Status,
+    Training,
+    Version,
+)
 from herdbook.core.numbers import Bump
 from herdbook.core.pages import PAGE_DEFAULT, Page
 from herdbook.core.summaries import Comparison, Summary
@@ -62,6 +70,7 @@ class Changes(TypedDict, total=False):
     metadata: Mapping[str, object]
     tags: Mapping[str, str] | Iterable[str]
     untag: Sequence[str]
+    file_policy: str
 
 
 class Models:
@@ -271,6 +280,8 @@ def changes(given: Changes) -> About:
         known["tags"] = names.tags(known["tags"])
     if "untag" in known:
         known["untag"] = _several(known["untag"])
+    if "file_policy" in known:
+        known["file_policy"] = _one_of(FilePolicy, known["file_policy"], field="file_policy")
     return About(**known)
 
 

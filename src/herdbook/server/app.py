@@ -14,6 +14,8 @@ from herdbook.core.access import everything
 from herdbook.server import description, problems
 from herdbook.server.api import (
     access,
+    artifacts,
+    contents,
     deployments,
     evaluations,
     events,
@@ -35,10 +37,13 @@ from herdbook.server.repeats import Repeats
 from herdbook.server.transactions import Register
 from herdbook.server.visitors import LOCAL_HOSTS, Visitors
 from herdbook.settings import Settings
+from herdbook.storage import blobs
 from herdbook.storage.sql.engine import Database
 
 # The longer addresses come before the shorter ones they would also fit.
 NOUNS = (
+    artifacts,
+    contents,
     versions,
     evaluations,
     lineage,
@@ -80,6 +85,7 @@ def create_app(database: Database, *, auth: bool, settings: Settings | None = No
     )
     app.state.register = register
     app.state.metrics = metrics
+    app.state.blobs = blobs.opened(settings.blobs_address)
     app.state.webhook_private = settings.webhook_private
     app.state.receive_seconds = settings.receive_seconds
     app.state.refusals = Refusals(register)

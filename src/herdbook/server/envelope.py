@@ -49,8 +49,13 @@ class Envelope:
 
         try:
             await self._app(scope, receive, stamped)
-        except Exception:  # noqa: BLE001 - a door: logged once, answered without internals
-            logger().exception("failed", request_id=scope["herdbook.request_id"])
+        except Exception as error:  # noqa: BLE001 - a door: logged once, answered without internals
+            told = error.__cause__ or error
+            if start and isinstance(told, HerdbookError):
+                # Of bytes that are on their way already: the connection breaks off.
+                logger().error("broken off", code=told.code, detail=told.message)
+            else:
+                logger().exception("failed", request_id=scope["herdbook.request_id"])
             if not start:
                 await _failed(scope)(scope, receive, stamped)
         finally:

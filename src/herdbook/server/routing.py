@@ -18,7 +18,7 @@ from herdbook.errors import Invalid, UnknownField
 from herdbook.server import replays
 from herdbook.server.arguments import Arguments
 from herdbook.server.auth import admit
-from herdbook.server.limits import StrictRequest
+from herdbook.server.limits import BODY_LIMIT_BYTES, StrictRequest
 
 Endpoint = Callable[..., Awaitable[Response]]
 
@@ -59,6 +59,7 @@ class Guarded(APIRoute):
     """A route that admits its caller before it reads anything of the request."""
 
     policy: Policy
+    limit_bytes = BODY_LIMIT_BYTES
 
     def __init__(self, path: str, endpoint: Endpoint, **declared: Any) -> None:
         super().__init__(path, endpoint, **declared)
@@ -71,7 +72,7 @@ class Guarded(APIRoute):
             replays.check_key(request)
             if request.method == "GET":
                 return await endpoint(**arguments.read(request))
-            strict = StrictRequest(request)
+            strict = StrictRequest(request, limit_bytes=self.limit_bytes)
             body = await strict.parse() if arguments.takes_body else None
             return await endpoint(**arguments.read(strict, body))
 
@@ -139,6 +140,7 @@ class Routes:
         policy: Policy,
         gives: Any = None,
         status: int = 200,
+        limit_bytes: int = BODY_LIMIT_BYTES,
         **more: Any,
     ) -> Callable[[Endpoint], Endpoint]:
         """Declare a route.
@@ -150,6 +152,7 @@ class Routes:
                 about the model at hand.
             gives: the value its JSON answer is, for its description; None when it is not JSON.
             status: the status of success.
+            limit_bytes: how long its JSON body may be.
             **more: further arguments of FastAPI's `add_api_route`.
         """
 
@@ -167,7 +170,8 @@ class Routes:
                 "response_class": Response,
                 **more,
             }
-            self._found.append({"policy": policy, "declared": declared})
+            own = {"policy": policy, "limit_bytes": limit_bytes}
+            self._found.append({"own": own, "declared": declared})
             return endpoint
 
         return declare
@@ -175,7 +179,7 @@ class Routes:
     def install(self, app: FastAPI) -> None:
         """Put the routes into an app."""
         for each in self._found:
-            guarded = isinstance(each["policy"], Action)
+            guarded = isinstance(each["own"]["policy"], Action)
             app.router.add_api_route(
                 **each["declared"],
                 route_class_override=Guarded,
@@ -183,4 +187,4 @@ class Routes:
             )
             route = app.router.routes[-1]
             assert isinstance(route, Guarded)  # noqa: S101 - it was made just now
-            route.policy = each["policy"]
+            route.policy, route.limit_bytes = each["own"]["policy"], each["own"]["limit_bytes"]

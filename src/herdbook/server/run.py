@@ -22,6 +22,7 @@ from herdbook.server import log
 from herdbook.server.app import create_app
 from herdbook.server.limits import HEADER_LIMIT_BYTES
 from herdbook.server.repeats import SAID, Repeats, whole
+from herdbook.server.sending import SENDS, sends
 from herdbook.services import access
 from herdbook.settings import Settings
 from herdbook.storage.sql.engine import Database
@@ -125,7 +126,7 @@ class _Bounded(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._between = False
-        cast(dict[str, Any], self.scope)[SAID] = self._said
+        cast(dict[str, Any], self.scope).update({SAID: self._said, SENDS: sends(self)})
         self._await_head()
 
     def on_message_complete(self) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from herdbook.core import filters, names, search
 from herdbook.core.access import Action
 from herdbook.core.events import Change
-from herdbook.core.models import Model, Version
+from herdbook.core.models import FilePolicy, Model, Version
 from herdbook.core.pages import PAGE_DEFAULT, Page
 from herdbook.core.pages import page_size as checked_size
 from herdbook.core.ports import Work
@@ -28,6 +28,7 @@ class About:
         metadata: a model's free metadata.
         tags: tags to set; others stay.
         untag: tags to take away.
+        file_policy: what a model does about files that can execute when they are loaded.
     """
 
     description: str | None = None
@@ -37,11 +38,13 @@ class About:
     metadata: Mapping[str, object] | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     untag: tuple[str, ...] = ()
+    file_policy: FilePolicy | None = None
 
 
 def create(work: Work, model: str, *, about: About | None = None) -> Model:
     """Register a model that has no version yet."""
     work.by.allow(Action.WRITE, names.model_name(model))
+    _refuse_policy(work, model, about)
     return begin(work, model, about or About())
 
 
@@ -59,6 +62,7 @@ def begin(work: Work, name: str, about: About) -> Model:
         created_at=now,
         created_by=work.by.name,
         updated_at=now,
+        file_policy=about.file_policy,
     )
     work.models.add(made)
     work.record(Change(action="model.registered", model=name, body=plain(made)))
@@ -146,12 +150,13 @@ def _narrowed(query: filters.Query, field: str, value: str) -> filters.Query:
 
 
 def update(work: Work, model: str, *, about: About) -> Model:
-    """Change what is known about a model."""
+    """Change what is known about a model; its file policy only who may also deploy."""
     work.by.allow(Action.WRITE, names.model_name(model))
+    _refuse_policy(work, model, about)
     found = work.models.lock(model)
     given = {
         name: value
-        for name in ("description", "notes", "type", "owner", "metadata")
+        for name in ("description", "notes", "type", "owner", "metadata", "file_policy")
         if (value := getattr(about, name)) is not None
     }
     if "metadata" in given:
@@ -166,6 +171,12 @@ def update(work: Work, model: str, *, about: About) -> Model:
     return changed
 
 
+def _refuse_policy(work: Work, model: str, about: About | None) -> None:
+    """Refuse to set a policy to whom it is meant for: those who may only register."""
+    if about is not None and about.file_policy is not None:
+        work.by.allow(Action.DEPLOY, model)
+
+
 def retagged(tags: Mapping[str, str], about: About) -> dict[str, str]:
     """Give tags with the changes made."""
     kept = {k: v for k, v in tags.items() if k not in about.untag}
@@ -175,7 +186,7 @@ def retagged(tags: Mapping[str, str], about: About) -> dict[str, str]:
 def differs(one: Model | Version, other: Model | Version) -> dict[str, object]:
     """Give the fields of `one` that are not the same in `other`."""
     mine, theirs = plain(one), plain(other)
-    return {k: v for k, v in mine.items() if v != theirs[k] and k != "updated_at"}
+    return {k: v for k, v in mine.items() if v != theirs.get(k) and k != "updated_at"}
 
 
 def delete(work: Work, model: str, *, reason: str = "") -> Model:

@@ -5,7 +5,7 @@ from itertools import groupby, islice
 
 from herdbook.core.access import Action
 from herdbook.core.ports import Work
-from herdbook.core.transfer import KINDS, Loaded, Record, framed, records
+from herdbook.core.transfer import KINDS, LONG, Loaded, Record, framed, records
 from herdbook.errors import Conflict
 
 BATCH = 500
@@ -52,6 +52,6 @@ def load(work: Work, lines: Iterable[str], *, dry_run: bool = False) -> Loaded:
 
 
 def _batches(found: Iterator[Record]) -> Iterator[list[Record]]:
-    for _, same in groupby(found, key=lambda record: record.kind):
-        while batch := list(islice(same, BATCH)):
+    for kind, same in groupby(found, key=lambda record: record.kind):
+        while batch := list(islice(same, LONG.get(kind, BATCH))):
             yield batch

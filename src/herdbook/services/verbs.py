@@ -5,9 +5,11 @@ from typing import Any, Final
 
 from herdbook.services import (
     access,
+    artifacts,
     deployments,
     evaluations,
     events,
+    inspection,
     lineage,
     models,
     summaries,
@@ -15,6 +17,7 @@ from herdbook.services import (
     versions,
     webhooks,
 )
+from herdbook.services.store import Store
 
 Verb = Callable[..., Any]
 
@@ -42,6 +45,8 @@ READS: Final[dict[str, Verb]] = {
     "events.checkpoint": events.checkpoint,
     "events.verify": events.verify,
     "access.page": access.page,
+    "artifacts.files": artifacts.files,
+    "artifacts.signatures": artifacts.signatures,
     "webhooks.page": webhooks.page,
     "webhooks.deliveries": webhooks.deliveries,
 }
@@ -65,10 +70,20 @@ WRITES: Final[dict[str, Verb]] = {
     "deployments.set_deployed": deployments.set_deployed,
     "deployments.switch": deployments.switch,
     "deployments.remove": deployments.remove,
+    "artifacts.sign": artifacts.sign,
     "access.create": access.create,
     "access.revoke": access.revoke,
     "webhooks.create": webhooks.create,
     "webhooks.remove": webhooks.remove,
+}
+
+# What needs the bytes too: verbs of `services.store.Store`.
+STORES: Final[dict[str, Verb]] = {
+    "artifacts.missing": Store.missing,
+    "artifacts.collect": Store.collect,
+    "artifacts.verify": Store.verify,
+    "artifacts.inspect": inspection.inspect,
+    "artifacts.changes": inspection.changes,
 }
 
 LINES: Final[dict[str, Verb]] = {"transfer.dump": transfer.dump}

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field, replace
 
 from herdbook.core import names, search
 from herdbook.core.access import Action
+from herdbook.core.artifacts import Artifact
+from herdbook.core.contents import Risk
 from herdbook.core.events import Change
 from herdbook.core.lineage import DEPTH_LIMIT
 from herdbook.core.models import (
@@ -26,8 +28,9 @@ from herdbook.core.ports import Work
 from herdbook.core.refs import VersionRef, version_ref
 from herdbook.core.wire import dumps, plain
 from herdbook.errors import Conflict, Cycle, Immutable, Invalid
-from herdbook.services import deployments, evaluations, models
+from herdbook.services import artifacts, deployments, evaluations, models
 from herdbook.services.models import About, differs, retagged
+from herdbook.services.policies import judged
 from herdbook.services.sight import shown, shown_text
 
 
@@ -56,6 +59,8 @@ class Draft:
         metrics_dataset: the data set it was scored on.
         model_type: the model's type, when the model is new or has none.
         owner: the model's owner, likewise.
+        artifacts: its files, whose bytes the store has; empty when it is registered without.
+        risks: what the door found when it looked into them; None when it did not look.
     """
 
     number: str = ""
@@ -78,6 +83,8 @@ class Draft:
     metrics_dataset: str = ""
     model_type: str = ""
     owner: str = ""
+    artifacts: tuple[Artifact, ...] = ()
+    risks: tuple[Risk, ...] | None = None
 
 
 def register(work: Work, model: str, *, draft: Draft) -> Version:
@@ -87,6 +94,7 @@ def register(work: Work, model: str, *, draft: Draft) -> Version:
         AlreadyExists: the number is taken, by a deleted version too.
         NotFound: a parent is not there.
         Conflict: the model has another type or owner.
+        Refused: the model's file policy does not take one of its files.
     """
     work.by.allow(Action.WRITE, names.model_name(model))
     if draft.status is Status.PRODUCTION:
@@ -98,19 +106,18 @@ def register(work: Work, model: str, *, draft: Draft) -> Version:
     recorded = evaluations.checked(
         version, draft.metrics, work, draft.metrics_source, draft.metrics_dataset
     )
-    scored = replace(version, metrics={metric.name: metric.value for metric in recorded})
+    warnings = judged(entry, draft.risks) if draft.artifacts else ()
+    metrics = {metric.name: metric.value for metric in recorded}
+    scored = replace(version, metrics=metrics, warnings=warnings)
     work.versions.add(scored)
+    if scored.facts.manifest:
+        work.artifacts.attach(scored)
     body = plain(scored)
     if recorded:
         work.evaluations.add(version, recorded)
         body["scores"] = plain(recorded)
     work.models.save(
-        replace(
-            entry,
-            versions=entry.versions + 1,
-            latest=version.number,
-            updated_at=work.now(),
-        )
+        replace(entry, versions=entry.versions + 1, latest=version.number, updated_at=work.now())
     )
     work.record(Change(action="version.registered", model=model, number=version.number, body=body))
     if draft.status is Status.PRODUCTION:
@@ -169,6 +176,7 @@ def _facts(work: Work, draft: Draft, *, child: str) -> Facts:
         metadata=names.metadata(draft.metadata),
         git_commit=draft.git_commit,
         git_dirty=draft.git_dirty,
+        manifest=artifacts.adopted(work, draft.artifacts),
     )
 
 
@@ -233,10 +241,10 @@ def texts(
 def annotate(work: Work, ref: str | VersionRef, *, about: About) -> Version:
     """Change the description, notes and tags of a version; never what it is."""
     found = locked(work, ref, action=Action.WRITE)
-    if about.type is not None or about.owner is not None or about.metadata is not None:
+    if any(v is not None for v in (about.type, about.owner, about.metadata, about.file_policy)):
         raise Immutable(
-            f"type and owner are the model's, and the metadata of {found.ref} is part of what "
-            "it is; use tags or notes",
+            f"type, owner and file policy are the model's, and the metadata of {found.ref} is part "
+            "of what it is; use tags or notes",
             field="about",
         )
     changed = replace(
@@ -280,14 +288,18 @@ def revise(work: Work, ref: str | VersionRef, *, draft: Draft) -> Version:
         if getattr(given.training, name) != getattr(Training(), name)
     }
     facts = replace(found.facts, **new, training=replace(found.facts.training, **training))
-    changed = replace(
-        found, facts=facts, digest=facts_digest(found.model, found.number, dumps(facts))
-    )
-    return _saved(work, found, changed, action="version.revised")
+    digest = facts_digest(found.model, found.number, dumps(facts))
+    changed = replace(found, facts=facts, digest=digest)
+    if given.manifest:
+        changed = replace(changed, warnings=judged(work.models.get(found.model), draft.risks))
+    revised = _saved(work, found, changed, action="version.revised")
+    if given.manifest:
+        work.artifacts.attach(changed)
+    return revised
 
 
 def _refuse_beyond_facts(draft: Draft) -> None:
-    known = {"parents", "training_data", "git_dirty", "parent_kind", *Facts.__dataclass_fields__}
+    known = {"training_data", "parent_kind", "artifacts", "risks", *Facts.__dataclass_fields__}
     for name in Draft.__dataclass_fields__.keys() - known:
         if getattr(draft, name) != getattr(Draft(), name):
             raise Invalid(
@@ -357,14 +369,8 @@ def delete(work: Work, ref: str | VersionRef, *, reason: str = "") -> Version:
     gone = replace(found, updated_at=work.now())
     work.versions.remove(gone, by=work.by.name, reason=reason)
     _recount(work, found.model, -1)
-    work.record(
-        Change(
-            action="version.deleted",
-            model=found.model,
-            number=found.number,
-            body={"reason": reason},
-        )
-    )
+    said = {"reason": reason}
+    work.record(Change(action="version.deleted", model=found.model, number=found.number, body=said))
     return shown(work, found)
 
 

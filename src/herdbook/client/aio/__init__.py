@@ -2,9 +2,10 @@
 
 import time
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from herdbook.client.aio.access import AsyncTokens
+from herdbook.client.aio.artifacts import AsyncArtifacts
 from herdbook.client.aio.deployments import AsyncDeployments
 from herdbook.client.aio.evaluations import AsyncEvaluations
 from herdbook.client.aio.events import AsyncEvents
@@ -12,18 +13,32 @@ from herdbook.client.aio.lineage import AsyncLineage
 from herdbook.client.aio.models import AsyncModels, AsyncVersions
 from herdbook.client.aio.webhooks import AsyncWebhooks
 from herdbook.client.async_door import AsyncDoor
+from herdbook.client.remote import RemoteDoor
 from herdbook.core.models import Version
 from herdbook.errors import Invalid
+from herdbook.front.artifacts import Artifacts
 from herdbook.settings import Settings
+from herdbook.storage.cache import Cache
 
 
 class AsyncHerdbook:
     """A register behind a server, awaited; its attributes are those of `Herdbook`."""
 
-    def __init__(self, door: AsyncDoor, *, refresh_seconds: float = 1.0) -> None:
+    def __init__(
+        self,
+        door: AsyncDoor,
+        *,
+        bytes_door: RemoteDoor,
+        cache: Cache,
+        offline: bool = False,
+        refresh_seconds: float = 1.0,
+    ) -> None:
         self._door = door
+        self._bytes_door = bytes_door
+        self._bytes = Artifacts(bytes_door, cache, offline=offline)
         self._refresh = refresh_seconds
         self._held: dict[str, tuple[float, str, Version]] = {}
+        self.artifacts = AsyncArtifacts(lambda: self._bytes)
         self.models = AsyncModels(door)
         self.versions = AsyncVersions(door)
         self.lineage = AsyncLineage(door)
@@ -57,6 +72,7 @@ class AsyncHerdbook:
 
     async def close(self) -> None:
         """Give up connections."""
+        self._bytes_door.close()
         await self._door.close()
 
     async def __aenter__(self) -> Self:
@@ -88,5 +104,11 @@ def connect_async(url: str | None = None, *, token: str | None = None) -> AsyncH
             "start` and give its http:// address, or use connect()",
             field="url",
         )
-    door = AsyncDoor(settings.url, token=settings.token, timeout_seconds=settings.timeout_seconds)
-    return AsyncHerdbook(door, refresh_seconds=settings.refresh_seconds)
+    how: dict[str, Any] = {"token": settings.token, "timeout_seconds": settings.timeout_seconds}
+    return AsyncHerdbook(
+        AsyncDoor(settings.url, **how),
+        bytes_door=RemoteDoor(settings.url, **how),
+        cache=Cache(settings.cache, limit_bytes=settings.cache_bytes),
+        offline=settings.offline,
+        refresh_seconds=settings.refresh_seconds,
+    )

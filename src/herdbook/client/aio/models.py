@@ -5,7 +5,11 @@ from typing import Unpack
 
 from herdbook.client.async_door import AsyncDoor, every
 from herdbook.core import names
-from herdbook.core.models import Model, Status, Version
+from herdbook.core.models import (
+    Model,
+    Status,
+    Version,
+)
 from herdbook.core.pages import PAGE_DEFAULT, Page
 from herdbook.core.summaries import Comparison, Summary
 from herdbook.front.models import (

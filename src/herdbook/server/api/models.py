@@ -10,7 +10,7 @@ from starlette.responses import Response
 from herdbook.core import names
 from herdbook.core.access import Action
 from herdbook.core.deployments import Holding
-from herdbook.core.models import Model
+from herdbook.core.models import FilePolicy, Model
 from herdbook.core.pages import Page
 from herdbook.errors import Invalid, NotBuilt
 from herdbook.server.answers import change, give, give_texts
@@ -49,6 +49,13 @@ class AboutIn(In):
     untag: Annotated[list[str], Field(description="Tags to take away.")] = Field(
         default_factory=list
     )
+    file_policy: Annotated[
+        FilePolicy | None,
+        Field(
+            description="What a model does about files that can execute when they are loaded; "
+            "to change it takes the role `deployer`."
+        ),
+    ] = None
 
     def value(self) -> About:
         """Give it as the verbs take it."""
@@ -60,6 +67,7 @@ class AboutIn(In):
             metadata=self.metadata,
             tags=names.tags(self.tags),
             untag=tuple(self.untag),
+            file_policy=self.file_policy,
         )
 
 

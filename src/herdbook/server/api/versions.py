@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from herdbook.core import names
 from herdbook.core.access import Action
+from herdbook.core.artifacts import Artifact
 from herdbook.core.deployments import Alias
 from herdbook.core.models import FileLocation, ParentKind, Status, Training, Version
 from herdbook.core.numbers import Bump, Number
@@ -32,10 +33,13 @@ from herdbook.server.bodies import (
 )
 from herdbook.server.bodies import Number as AnyNumber
 from herdbook.server.routing import Routes
+from herdbook.server.stores import checked
 from herdbook.services import deployments, versions
 from herdbook.services.versions import Draft
 
 ROUTES = Routes("versions")
+# A version may have 10,000 files.
+WITH_FILES_BYTES = 8 * 1_048_576
 VERSION = "/models/{model:model}/versions/{version}"
 
 
@@ -44,6 +48,19 @@ class FileIn(In):
 
     role: str
     location: str
+
+
+class ArtifactIn(In):
+    """A file of a version, whose bytes were sent."""
+
+    path: Annotated[str, Field(description="Where it is within the version.")]
+    size: Whole
+    digest: str
+    role: str
+
+    def value(self) -> Artifact:
+        """Give it as the verbs take it."""
+        return Artifact(path=self.path, size=self.size, digest=self.digest, role=self.role)
 
 
 class TrainingIn(In):
@@ -74,6 +91,10 @@ class FactsIn(In):
     metadata: dict[str, Any] = Field(default_factory=dict)
     git_commit: str = ""
     git_dirty: Flag | None = None
+    artifacts: Annotated[
+        list[ArtifactIn],
+        Field(description="Its files, whose bytes were sent; left out when it has none here."),
+    ] = Field(default_factory=list)
 
     def facts(self) -> dict[str, Any]:
         """Give them as the verbs take them."""
@@ -87,6 +108,7 @@ class FactsIn(In):
             "metadata": self.metadata,
             "git_commit": self.git_commit,
             "git_dirty": self.git_dirty,
+            "artifacts": tuple(file.value() for file in self.artifacts),
         }
 
 
@@ -150,12 +172,18 @@ class CurrentIn(In):
     reason: Text = ""
 
 
-@ROUTES.add("POST", "/models/register", policy=Action.WRITE, gives=Version, status=201)
+@ROUTES.add(
+    "POST",
+    "/models/register",
+    policy=Action.WRITE,
+    gives=Version,
+    status=201,
+    limit_bytes=WITH_FILES_BYTES,
+)
 async def register(request: Request, body: RegisterIn) -> Response:
     """Register a version, and its model when that is new."""
-    return await change(
-        request, versions.register, body.model_name, draft=body.draft(), success=201
-    )
+    draft = await checked(request, body.draft())
+    return await change(request, versions.register, body.model_name, draft=draft, success=201)
 
 
 @ROUTES.add("GET", "/versions", policy=Action.READ, gives=Page[Version])
@@ -200,12 +228,18 @@ async def annotate(
     return await change(request, versions.annotate, ref(model, version), about=body.value())
 
 
-@ROUTES.add("PUT", VERSION + "/facts", policy=Action.WRITE, gives=Version)
+@ROUTES.add(
+    "PUT",
+    VERSION + "/facts",
+    policy=Action.WRITE,
+    gives=Version,
+    limit_bytes=WITH_FILES_BYTES,
+)
 async def revise(
     request: Request, model: ModelName, version: VersionName, body: FactsIn
 ) -> Response:
     """Complete the facts of a version in draft or training."""
-    draft = Draft(**body.facts())
+    draft = await checked(request, Draft(**body.facts()))
     return await change(request, versions.revise, ref(model, version), draft=draft)
 
 

@@ -7,14 +7,19 @@ import os
 import secrets
 import stat
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Final, Self
+from typing import IO, Final, Self
 
+from herdbook.core.blobs import Said, silent
 from herdbook.errors import AlreadyExists, Invalid, NotFound, Unavailable
-from herdbook.storage.blobs.passing import CHUNK
+from herdbook.storage.blobs.passing import CHUNK, Fingerprint
 
 DRAFT_PREFIX: Final = ".herdbook-"
+# What is read, hashed and written stays in the processor's own memory all that while; with a MiB
+# at once it does not, which costs nearly twice the time.
+NEAR: Final = 1 << 17
 
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 # What a file system answers that has no hard links, or no more of them, or not from there to here.
@@ -131,8 +136,9 @@ class Source:
         Invalid: it is a link, a folder, a pipe, a device, or may not be read.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, said: Said = silent) -> None:
         self.path = path
+        self._said, self._told = said, 0
         try:
             # Before it is opened: to open a device may already do something.
             _refuse_unless_regular(path, path.lstat())
@@ -162,7 +168,7 @@ class Source:
         Raises:
             Invalid: it changed meanwhile.
         """
-        buffer = memoryview(bytearray(min(CHUNK, self.size + 1)))
+        buffer = memoryview(bytearray(min(NEAR, self.size + 1)))
         read = 0
         with disk_errors(f"read {self.path}"):
             os.lseek(self.fd, 0, os.SEEK_SET)
@@ -170,8 +176,15 @@ class Source:
             read += count
             if read > self.size:
                 raise self.changed()
+            self._tell(read)
             yield buffer[:count]
         self.settle(read)
+
+    def _tell(self, read: int) -> None:
+        # What is read a second time was told of the first time.
+        if read > self._told:
+            self._said(read - self._told)
+            self._told = read
 
     def _into(self, buffer: memoryview) -> int:
         with disk_errors(f"read {self.path}"):
@@ -190,6 +203,7 @@ class Source:
         same = _identity(self._before) == _identity(os.fstat(self.fd)) == _identity(named)
         if not same or read != self.size:
             raise self.changed()
+        self._tell(read)
 
     def changed(self) -> Invalid:
         """What to raise when it did."""
@@ -268,6 +282,47 @@ def sync_folder(folder: Path) -> None:
             os.fsync(fd)
         finally:
             os.close(fd)
+
+
+def own_folder(folder: Path) -> None:
+    """Refuse a link that somebody laid there, and take others' rights away."""
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode):
+        raise Invalid(f"{folder} is no folder; move it away", field="blobs")
+    if stat.S_IMODE(found.st_mode) & 0o077:
+        folder.chmod(0o700)
+
+
+def pieces(fd: int, start: int, end: int | None) -> Iterator[bytes]:
+    """Give the bytes of an open file from a place to another, or to its end."""
+    while end is None or start < end:
+        with disk_errors("read a blob"):
+            piece = os.pread(fd, CHUNK if end is None else min(CHUNK, end - start), start)
+        if not piece:
+            return
+        start += len(piece)
+        yield piece
+
+
+@contextlib.contextmanager
+def spooled(chunks: Iterable[bytes]) -> Iterator[tuple[IO[bytes], Fingerprint]]:
+    """Hold bytes in a temporary file, to be read again once all of them are known."""
+    passed = Fingerprint()
+    with contextlib.ExitStack() as stack:
+        with disk_errors("make a temporary file"):
+            file = stack.enter_context(tempfile.TemporaryFile())
+        for chunk in chunks:
+            passed.add(chunk)
+            with disk_errors("write a temporary file"):
+                file.write(chunk)
+        file.seek(0)
+        yield file, passed
+
+
+def blocks(file: IO[bytes]) -> Iterator[bytes]:
+    """Give what a file holds from where it stands."""
+    while block := file.read(CHUNK):
+        yield block
 
 
 def _identity(found: os.stat_result) -> tuple[int, int, int, int]:

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Final
 
 from herdbook.core.artifacts import blob_digest
-from herdbook.core.blobs import Held, How, Stored
-from herdbook.errors import Corrupt, Invalid, NotFound, Unavailable
+from herdbook.core.blobs import Held, How, Said, Stored, silent
+from herdbook.errors import Corrupt, NotFound, Unavailable
 from herdbook.storage.blobs.files import (
     DRAFT_PREFIX,
     UNLINKABLE,
@@ -26,6 +26,8 @@ from herdbook.storage.blobs.files import (
     Source,
     abandoned,
     disk_errors,
+    own_folder,
+    pieces,
     publish_at,
     refuse_taken,
     sync_folder,
@@ -73,6 +75,11 @@ class FolderBlobs:
                 return None
         return found.st_size if stat.S_ISREG(found.st_mode) else None
 
+    def sizes(self, digests: Iterable[str]) -> dict[str, int]:
+        """Give the sizes of those that are there."""
+        found = ((digest, self.size(digest)) for digest in digests)
+        return {digest: size for digest, size in found if size is not None}
+
     def each(self) -> Iterator[Held]:
         """Give every blob; a file whose name is no digest is none."""
         for fan in _FANS:
@@ -86,6 +93,24 @@ class FolderBlobs:
 
     # --- out ---
 
+    def file(self, digest: str) -> Path | None:
+        """Give where a blob lies that this process verified and nobody touched since, or None."""
+        path = self._path(digest)
+        with disk_errors(f"look into {self._folder}"):
+            try:
+                found = path.lstat()
+            except FileNotFoundError:
+                raise self._missing(digest) from None
+        return path if self._known.get(digest) == _mark(found) else None
+
+    def verify(self, digest: str) -> None:
+        """Read a whole blob, unless it was verified and nobody touched it since; Corrupt."""
+        fd = self._opened(digest)
+        try:
+            self._verify(digest, fd)
+        finally:
+            os.close(fd)
+
     def read(self, digest: str, *, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         """Give the bytes; a whole blob is verified, see the port."""
         size = self.size(digest)
@@ -98,9 +123,11 @@ class FolderBlobs:
         fd = self._opened(digest)
         try:
             if whole:
-                yield from verified(_pieces(fd, 0, None), digest)
+                found = os.fstat(fd)
+                yield from verified(pieces(fd, 0, None), digest)
+                self._trust(digest, found)
             else:
-                yield from _pieces(fd, start, end)
+                yield from pieces(fd, start, end)
         finally:
             os.close(fd)
 
@@ -135,11 +162,11 @@ class FolderBlobs:
     def _copied(self, digest: str, fd: int, path: Path) -> How:
         with Draft(path.parent) as draft:
             if draft.clone(fd):
-                Fingerprint.of(_pieces(draft.fd, 0, None)).check(digest)
+                Fingerprint.of(pieces(draft.fd, 0, None)).check(digest)
                 publish_at(path, draft)
                 return How.CLONED
             passed = Fingerprint()
-            for piece in _pieces(fd, 0, None):
+            for piece in pieces(fd, 0, None):
                 passed.add(piece)
                 draft.write(piece)
             passed.check(digest)
@@ -151,7 +178,7 @@ class FolderBlobs:
         if self._known.get(digest) == _mark(found):
             return
         try:
-            Fingerprint.of(_pieces(fd, 0, None)).check(digest)
+            Fingerprint.of(pieces(fd, 0, None)).check(digest)
         except Corrupt:
             self._known.pop(digest, None)
             raise
@@ -180,9 +207,9 @@ class FolderBlobs:
             passed.check(digest, size)
             return self._publish(draft, passed)
 
-    def take(self, path: Path) -> Stored:
+    def take(self, path: Path, *, said: Said = silent) -> Stored:
         """Take a file in with one read; a second only where one of its size is known already."""
-        with Source(path) as source:
+        with Source(path, said) as source:
             if source.size <= CHUNK:
                 return self._take_small(source)
             if (self._sizes / str(source.size)).exists():
@@ -192,7 +219,7 @@ class FolderBlobs:
             return self._take_large(source)
 
     def _take_small(self, source: Source) -> Stored:
-        data = b"".join(source.chunks())
+        data = b"".join(map(bytes, source.chunks()))
         passed = Fingerprint.of([data])
         if self.size(passed.digest) == passed.size:
             return self._met(passed)
@@ -201,16 +228,16 @@ class FolderBlobs:
             draft.write(data)
             return self._publish(draft, passed)
 
-    def take_all(self, paths: Iterable[Path]) -> Iterator[Stored]:
+    def take_all(self, paths: Iterable[Path], *, said: Said = silent) -> Iterator[Stored]:
         """Take many files in, made durable together."""
         coming = iter(paths)
         while group := list(islice(coming, GROUP)):
-            yield from self._take_group(group)
+            yield from self._take_group(group, said)
 
-    def _take_group(self, paths: list[Path]) -> list[Stored]:
+    def _take_group(self, paths: list[Path], said: Said) -> list[Stored]:
         self._make()
         with contextlib.ExitStack() as stack:
-            every = [self._drafted(path, stack) for path in paths]
+            every = [self._drafted(path, stack, said) for path in paths]
             drafts = [found for found in every if isinstance(found, _Drafted)]
             sync_files([each.draft.fd for each in drafts])
             stored = [
@@ -223,12 +250,12 @@ class FolderBlobs:
             sync_folders({self._path(each.digest).parent for each in stored})
         return stored
 
-    def _drafted(self, path: Path, stack: contextlib.ExitStack) -> "_Drafted | Stored":
+    def _drafted(self, path: Path, stack: contextlib.ExitStack, said: Said) -> "_Drafted | Stored":
         """Read a small file and write its draft, unless it is there; take a large one."""
-        with Source(path) as source:
+        with Source(path, said) as source:
             if source.size > CHUNK:
-                return self.take(path)
-            data = b"".join(source.chunks())
+                return self.take(path, said=said)
+            data = b"".join(map(bytes, source.chunks()))
         passed = Fingerprint.of([data])
         if self.size(passed.digest) == passed.size:
             return Stored(digest=passed.digest, size=passed.size, new=False)
@@ -242,7 +269,7 @@ class FolderBlobs:
         passed = Fingerprint()
         with Draft(self._drafts) as draft:
             if draft.clone(source.fd):
-                passed = Fingerprint.of(_pieces(draft.fd, 0, None))
+                passed = Fingerprint.of(pieces(draft.fd, 0, None))
                 source.settle(passed.size)
             else:
                 for chunk in source.chunks():
@@ -336,7 +363,7 @@ class FolderBlobs:
                 self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
                 for folder in (self._drafts, self._sizes, self._blobs):
                     folder.mkdir(mode=0o700, exist_ok=True)
-                    _own(folder)
+                    own_folder(folder)
                 there = {path.name for path in self._blobs.iterdir()}
                 for fan in _FANS:
                     if fan not in there:
@@ -352,15 +379,6 @@ class _Drafted:
 
     draft: Draft
     passed: Fingerprint
-
-
-def _own(folder: Path) -> None:
-    """Refuse a link that somebody laid there, and take others' rights away."""
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode):
-        raise Invalid(f"{folder} is no folder; move it away", field="blobs")
-    if stat.S_IMODE(found.st_mode) & 0o077:
-        folder.chmod(0o700)
 
 
 def _held(entry: "os.DirEntry[str]", fan: str) -> Held | None:
@@ -379,14 +397,3 @@ def _held(entry: "os.DirEntry[str]", fan: str) -> Held | None:
 
 def _mark(found: os.stat_result) -> tuple[int, int, int]:
     return (found.st_ino, found.st_size, found.st_mtime_ns)
-
-
-def _pieces(fd: int, start: int, end: int | None) -> Iterator[bytes]:
-    """Give the bytes of an open file from a place to another, or to its end."""
-    while end is None or start < end:
-        with disk_errors("read a blob"):
-            piece = os.pread(fd, CHUNK if end is None else min(CHUNK, end - start), start)
-        if not piece:
-            return
-        start += len(piece)
-        yield piece

@@ -8,14 +8,14 @@ sees; a lifecycle rule of the bucket removes them (AbortIncompleteMultipartUploa
 import contextlib
 import os
 import re
-import tempfile
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import obstore
@@ -30,9 +30,9 @@ from obstore.exceptions import (
 from obstore.store import MemoryStore, from_url
 
 from herdbook.core.artifacts import blob_digest
-from herdbook.core.blobs import Held, How, Stored
+from herdbook.core.blobs import Held, How, Said, Stored, silent
 from herdbook.errors import Corrupt, Invalid, NotFound, Unavailable
-from herdbook.storage.blobs.files import Source, disk_errors, put_at, refuse_taken
+from herdbook.storage.blobs.files import Source, blocks, put_at, refuse_taken, spooled
 from herdbook.storage.blobs.passing import CHUNK, Fingerprint, damaged, span, verified
 
 # One request moves so much; more than that is held in memory nowhere, times AT_ONCE.
@@ -72,13 +72,7 @@ class ObjectBlobs:
         """
         if address.startswith("memory:"):
             return cls(MemoryStore(), "memory:")
-        parts = urlsplit(address)
-        if "@" in parts.netloc or parts.query or parts.fragment or not parts.netloc:
-            raise Invalid(
-                "the address of a bucket is its name and a prefix, such as s3://bucket/models; "
-                "credentials belong into the environment",
-                field="blobs",
-            )
+        _refuse_other(address)
         try:
             store = from_url(
                 address, client_options=_client(patience), retry_config=_tries(patience)
@@ -100,6 +94,24 @@ class ObjectBlobs:
                 return int(obstore.head(self._store, _key(digest))["size"])
             except FileNotFoundError:
                 return None
+
+    def sizes(self, digests: Iterable[str]) -> dict[str, int]:
+        """Give the sizes of those that are there, many asked for at once."""
+        asked = list(digests)
+        with ThreadPoolExecutor(4 * FILES_AT_ONCE, thread_name_prefix="blobs") as pool:
+            found = zip(asked, pool.map(self.size, asked), strict=True)
+            return {digest: size for digest, size in found if size is not None}
+
+    def file(self, digest: str) -> Path | None:
+        """Tell that no blob here is a file."""
+        if self.size(digest) is None:
+            raise self._missing(digest)
+        return None
+
+    def verify(self, digest: str) -> None:
+        """Read a whole blob."""
+        for _ in self.read(digest):
+            pass
 
     def each(self) -> Iterator[Held]:
         """Give every blob; an object whose key is no digest is none."""
@@ -168,11 +180,11 @@ class ObjectBlobs:
             return self._compared(every, digest, size)
         if digest:
             return self._send(every, digest, size)
-        with _spooled(every) as (file, whole):
+        with spooled(every) as (file, whole):
             whole.check("", size)
             if self.size(whole.digest) == whole.size:
                 return self._stored(whole, new=False)
-            return self._send(_blocks(file), whole.digest, whole.size)
+            return self._send(blocks(file), whole.digest, whole.size)
 
     def _compared(self, chunks: Iterable[bytes], digest: str, size: int) -> Stored:
         """Only compare the bytes of a blob that is there with it."""
@@ -185,11 +197,11 @@ class ObjectBlobs:
             raise damaged(passed, there)
         return self._stored(passed, new=False)
 
-    def take(self, path: Path) -> Stored:
+    def take(self, path: Path, *, said: Said = silent) -> Stored:
         """Take a file in; more than a part of it is read twice, so that it is sent only if new."""
-        with Source(path) as source:
+        with Source(path, said) as source:
             if source.size < PART:
-                data = b"".join(source.chunks())
+                data = b"".join(map(bytes, source.chunks()))
                 return self._put(data, Fingerprint.of([data]))
             passed = Fingerprint.of(source.chunks())
             if self.size(passed.digest) == passed.size:
@@ -199,12 +211,12 @@ class ObjectBlobs:
             except Corrupt:
                 raise source.changed() from None
 
-    def take_all(self, paths: Iterable[Path]) -> Iterator[Stored]:
+    def take_all(self, paths: Iterable[Path], *, said: Said = silent) -> Iterator[Stored]:
         """Take many files in, several at once."""
         coming = iter(paths)
         with ThreadPoolExecutor(FILES_AT_ONCE, thread_name_prefix="blobs") as pool:
             while group := list(islice(coming, 2 * FILES_AT_ONCE)):
-                yield from pool.map(self.take, group)
+                yield from pool.map(partial(self.take, said=said), group)
 
     def _put(self, data: bytes, passed: Fingerprint) -> Stored:
         """Send few bytes in one request, unless they are there."""
@@ -274,6 +286,16 @@ class ObjectBlobs:
         except (BaseError, OSError) as error:
             # Not with its own words: they may hold what was signed, or a token.
             raise Unavailable(f"cannot {doing}: {self.address} {_answer(error)}") from None
+
+
+def _refuse_other(address: str) -> None:
+    parts = urlsplit(address)
+    if "@" in parts.netloc or parts.query or parts.fragment or not parts.netloc:
+        raise Invalid(
+            "the address of a bucket is its name and a prefix, such as s3://bucket/models; "
+            "credentials belong into the environment",
+            field="blobs",
+        )
 
 
 def _answer(error: Exception) -> str:
@@ -365,22 +387,3 @@ def _gathered(coming: Iterator[bytes]) -> list[bytes]:
         if size >= PART:
             break
     return first
-
-
-@contextlib.contextmanager
-def _spooled(chunks: Iterable[bytes]) -> Iterator[tuple[IO[bytes], Fingerprint]]:
-    passed = Fingerprint()
-    with contextlib.ExitStack() as stack:
-        with disk_errors("make a temporary file"):
-            file = stack.enter_context(tempfile.TemporaryFile())
-        for chunk in chunks:
-            passed.add(chunk)
-            with disk_errors("write a temporary file"):
-                file.write(chunk)
-        file.seek(0)
-        yield file, passed
-
-
-def _blocks(file: IO[bytes]) -> Iterator[bytes]:
-    while block := file.read(CHUNK):
-        yield block

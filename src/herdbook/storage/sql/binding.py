@@ -4,17 +4,19 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, and_, func, insert, literal, select, tuple_
+from sqlalchemy import BigInteger, Connection, and_, exists, func, insert, literal, select, tuple_
 
 from herdbook.errors import Corrupt
 from herdbook.storage.sql.rows import BATCH, each
 from herdbook.storage.sql.tables import (
     aliases,
     datasets,
+    manifests,
     models,
     moves,
     parents,
     version_datasets,
+    version_manifests,
     versions,
 )
 
@@ -44,6 +46,15 @@ def bind(connection: Connection) -> None:
     _check_ordinals(connection)
     _check_champions(connection)
     _check_cycles(connection)
+    _check_manifests(connection)
+
+
+def _check_manifests(connection: Connection) -> None:
+    held = exists().where(version_manifests.c.manifest_id == manifests.c.id)
+    asked = select(manifests.c.digest).where(~held).order_by(manifests.c.digest).limit(1)
+    digest = connection.execute(asked).scalar_one_or_none()
+    if digest is not None:
+        raise Corrupt(f"no version in the export has the manifest {digest}; it was changed")
 
 
 def _relate(connection: Connection, batch: Sequence[tuple[int, Mapping[str, Any]]]) -> None:

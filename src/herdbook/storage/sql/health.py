@@ -15,7 +15,7 @@ from herdbook.core.models import Model, Status, Version, facts_digest
 from herdbook.core.numbers import Number
 from herdbook.core.refs import CHAMPION
 from herdbook.errors import HerdbookError, Unavailable
-from herdbook.storage.sql import engine
+from herdbook.storage.sql import engine, inventory
 from herdbook.storage.sql import models as model_rows
 from herdbook.storage.sql import versions as version_rows
 from herdbook.storage.sql.rows import BATCH, decoded, each, micros, row_text
@@ -64,6 +64,7 @@ def inconsistencies(connection: Connection) -> Iterator[str]:
     yield from _wrong_models(connection)
     yield from _wrong_versions(connection)
     yield from _wrong_aliases(connection)
+    yield from inventory.wrong_manifests(connection)
     yield from _wrong_log(connection)
 
 
@@ -120,11 +121,12 @@ def _wrong_versions(connection: Connection) -> Iterator[str]:
         ids = [row.id for row in batch]
         for own, alias in connection.execute(pointing.where(aliases.c.version_id.in_(ids))):
             held[own].add(alias)
+        bound = inventory.bound(connection, ids)
         for row in batch:
-            yield from _wrong_version(row, held[row.id])
+            yield from _wrong_version(row, held[row.id], bound.get(row.id, ""))
 
 
-def _wrong_version(row: Any, held: set[str]) -> Iterator[str]:
+def _wrong_version(row: Any, held: set[str], manifest: str) -> Iterator[str]:
     ref = f"{row.model}:{row.number}"
     if facts_digest(row.model, row.number, row.facts) != row.digest:
         yield f"the digest of {ref} is not that of its facts: one of them was changed"
@@ -138,6 +140,9 @@ def _wrong_version(row: Any, held: set[str]) -> Iterator[str]:
     if set(found.aliases) != held:
         there, are = ", ".join(found.aliases) or "none", ", ".join(sorted(held)) or "none"
         yield f"{ref} says its aliases are {there}, they are {are}"
+    if found.facts.manifest != manifest:
+        there = found.facts.manifest or "none"
+        yield f"{ref} says its manifest is {there}, the one it holds is {manifest or 'none'}"
     if (row.status == Status.PRODUCTION) != (CHAMPION in held):
         yield f"{ref} is {row.status} and {'' if CHAMPION in held else 'not '}the champion"
 

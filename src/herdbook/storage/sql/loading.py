@@ -1,12 +1,13 @@
 """Records of an export into the tables, some hundred at a time."""
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.exc import DataError, IntegrityError
 
-from herdbook.core import names, wire
+from herdbook.core import names
 from herdbook.core.deployments import Alias, Move
 from herdbook.core.evaluations import Metric, metric_value
 from herdbook.core.models import Model, Version, facts_digest
@@ -17,6 +18,7 @@ from herdbook.errors import Conflict, Corrupt, Invalid
 from herdbook.storage.sql import models as model_rows
 from herdbook.storage.sql import versions as version_rows
 from herdbook.storage.sql.binding import version_ids
+from herdbook.storage.sql.holding import Holding
 from herdbook.storage.sql.rows import micros
 from herdbook.storage.sql.tables import (
     aliases,
@@ -41,14 +43,17 @@ Named = dict[tuple[str, str], int]
 class Loading:
     """Writes what an export holds, in its order."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, now: datetime) -> None:
         self._connection = connection
+        self._holding = Holding(connection, now)
 
     def add(self, records: Sequence[Record]) -> None:
         """Add records of one kind; what they name was added before."""
         first, last = records[0].line, records[-1].line
         adders: dict[str, Callable[[Sequence[Record]], None]] = {
             "model": self._add_models,
+            "manifest": self._holding.add_manifests,
+            "signature": self._holding.add_signatures,
             "version": self._add_versions,
             "metric": self._add_metrics,
             "operational": self._add_operational,
@@ -58,9 +63,9 @@ class Loading:
         }
         try:
             adders[records[0].kind](records)
-        except (IntegrityError, DataError, OverflowError) as error:
+        except (IntegrityError, DataError, OverflowError, UnicodeEncodeError) as error:
             raise Invalid(
-                f"lines {first} to {last}: something is there twice, or a number is out of range "
+                f"lines {first} to {last}: something is there twice, or is out of range "
                 f"({str(getattr(error, 'orig', error)).splitlines()[0]})",
                 field=f"line {first}",
             ) from error
@@ -70,7 +75,7 @@ class Loading:
             self._connection.execute(insert(table), rows)
 
     def _add_models(self, records: Sequence[Record]) -> None:
-        found = [(record, _value(record, Model, record.body.get("doc"))) for record in records]
+        found = [(record, record.value(Model, record.body.get("doc"))) for record in records]
         self._insert(
             models,
             [
@@ -123,11 +128,20 @@ class Loading:
                 }
             )
         self._insert(versions, rows)
-        self._describe([version for _, version in found])
+        versioned = [(version.model, version.number) for _, version in found]
+        keys = version_ids(self._connection, versioned)
+        self._describe(
+            [(keys[own], version) for own, (_, version) in zip(versioned, found, strict=True)]
+        )
+        self._holding.attach(
+            [
+                (record, keys[own], version.facts.manifest)
+                for own, (record, version) in zip(versioned, found, strict=True)
+                if version.facts.manifest
+            ]
+        )
 
-    def _describe(self, found: Sequence[Version]) -> None:
-        ids = version_ids(self._connection, [(version.model, version.number) for version in found])
-        keyed = [(ids[version.model, version.number], version) for version in found]
+    def _describe(self, keyed: Sequence[tuple[int, Version]]) -> None:
         self._insert(
             version_tags,
             [
@@ -154,7 +168,7 @@ class Loading:
         return ids
 
     def _add_metrics(self, records: Sequence[Record]) -> None:
-        found = [(record, _value(record, Metric, record.body)) for record in records]
+        found = [(record, record.value(Metric, record.body)) for record in records]
         ids = self._named(records, [(metric.model, metric.number) for _, metric in found])
         rows = []
         for record, metric in found:
@@ -173,7 +187,7 @@ class Loading:
         self._insert(metrics, rows)
 
     def _add_operational(self, records: Sequence[Record]) -> None:
-        wanted = [(_text(record, "model"), _text(record, "number")) for record in records]
+        wanted = [(record.text("model"), record.text("number")) for record in records]
         ids = self._named(records, wanted)
         self._insert(
             operational,
@@ -184,7 +198,7 @@ class Loading:
         )
 
     def _add_aliases(self, records: Sequence[Record]) -> None:
-        found = [_value(record, Alias, record.body) for record in records]
+        found = [record.value(Alias, record.body) for record in records]
         ids = self._named(records, [(alias.model, alias.number) for alias in found])
         owners = self._model_ids(records, [alias.model for alias in found])
         self._insert(
@@ -203,7 +217,7 @@ class Loading:
         )
 
     def _add_moves(self, records: Sequence[Record]) -> None:
-        found = [_value(record, Move, record.body.get("doc")) for record in records]
+        found = [record.value(Move, record.body.get("doc")) for record in records]
         sources = self._named(records, [(move.model, move.from_number) for move in found])
         targets = self._named(records, [(move.model, move.to_number) for move in found])
         owners = self._model_ids(records, [move.model for move in found])
@@ -246,24 +260,14 @@ class Loading:
 
 
 def _nowhere(record: Record, what: str) -> Invalid:
-    return Invalid(
-        f"line {record.line}: the {record.kind} names {what}, which no line before it holds",
-        field=f"line {record.line}",
-    )
-
-
-def _value(record: Record, kind: type[Any], data: object) -> Any:
-    try:
-        return wire.value(kind, data)
-    except Invalid as error:
-        raise Invalid(f"line {record.line}: {error}", field=f"line {record.line}") from error
+    return record.invalid(f"the {record.kind} names {what}, which no line before it holds")
 
 
 def _version(record: Record) -> Version:
     about, facts = record.body.get("about"), record.body.get("facts")
     if not isinstance(about, dict) or not isinstance(facts, dict):
         raise Invalid(f"line {record.line} is not a version: about or facts are missing")
-    version: Version = _value(record, Version, about | {"facts": facts})
+    version = record.value(Version, about | {"facts": facts})
     if facts_digest(version.model, version.number, dumps(version.facts)) != version.digest:
         raise Corrupt(
             f"line {record.line}: the digest of {version.ref} is not that of its facts; the export "
@@ -272,24 +276,17 @@ def _version(record: Record) -> Version:
     return version
 
 
-def _text(record: Record, name: str) -> str:
-    found = record.body.get(name)
-    if not isinstance(found, str):
-        raise Invalid(f"line {record.line}: {name} is missing", field=f"line {record.line}")
-    return found
-
-
 def _number(record: Record, name: str) -> float:
     found = record.body.get(name)
     if isinstance(found, bool) or not isinstance(found, int | float):
-        raise Invalid(f"line {record.line}: {name} is not a number", field=f"line {record.line}")
+        raise record.invalid(f"{name} is not a number")
     return found
 
 
 def _whole(record: Record, name: str) -> int:
     found = _number(record, name)
     if not isinstance(found, int) or found < 1:
-        raise Invalid(f"line {record.line}: {name} is not 1 or more", field=f"line {record.line}")
+        raise record.invalid(f"{name} is not 1 or more")
     return found
 
 

@@ -167,7 +167,8 @@ class _Plan:
         if key.field in self._searched.keyed:
             if not key.key:
                 raise InvalidFilter(
-                    f"a version may have several of {key.field}: it cannot be ordered by them",
+                    f"versions have no order by {key.field}: one may have several, or it tells "
+                    "none; order by created_at or another field with one value",
                     field="filter",
                 )
             return self._join(key.field, key.key)

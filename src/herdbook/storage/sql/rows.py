@@ -43,9 +43,11 @@ def row_text(row: Any) -> str:
     return f'{row.about[:-1]},"facts":{row.facts}}}'
 
 
-def each(connection: Connection, asked: Select[Any], keys: tuple[Any, ...]) -> Iterator[Any]:
+def each(
+    connection: Connection, asked: Select[Any], keys: tuple[Any, ...], *, size: int = BATCH
+) -> Iterator[Any]:
     """Give every row by its keys, which it holds and no other row shares, in constant memory."""
-    ordered = asked.order_by(*keys).limit(BATCH)
+    ordered = asked.order_by(*keys).limit(size)
     rows = connection.execute(ordered).all()
     while rows:
         yield from rows

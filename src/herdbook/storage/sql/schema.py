@@ -12,7 +12,7 @@ from sqlalchemy import Connection, inspect, text
 from herdbook.errors import SchemaMismatch, Unavailable
 from herdbook.storage.sql.engine import Database, create_private
 
-HEAD: Final = "0001"
+HEAD: Final = "0002"
 LOCK_KEY: Final = 4_843_784_877
 
 
@@ -58,11 +58,13 @@ def upgrade(database: Database, *, backup: bool = True) -> str | None:
     at = check(database)
     if at == HEAD:
         return at
-    if at is not None and backup and database.path is not None:
-        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
-        copy(database.path, database.path.with_suffix(f".before-{HEAD}-{stamp}.db"))
     with _alone(database) as connection:
-        if revision(connection) != HEAD:
+        at = revision(connection)
+        if at != HEAD:
+            # Here, where nobody else writes or upgrades: so it is one copy, of what was before.
+            if at is not None and backup and database.path is not None:
+                stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
+                copy(database.path, database.path.with_suffix(f".before-{HEAD}-{stamp}.db"))
             _run(connection)
     return at
 
@@ -75,7 +77,7 @@ def _alone(database: Database) -> Iterator[Connection]:
         yield connection
 
 
-def _run(connection: Connection) -> None:
+def _run(connection: Connection, *, to: str = "head") -> None:
     from alembic import command
     from alembic.config import Config
     from alembic.util import CommandError
@@ -86,7 +88,7 @@ def _run(connection: Connection) -> None:
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
     try:
-        command.upgrade(config, "head")
+        command.upgrade(config, to)
     except CommandError as error:
         raise SchemaMismatch(
             f"there is no way up from this database's revision: {error}"

@@ -34,10 +34,12 @@ from herdbook.storage.sql.rows import micros
 from herdbook.storage.sql.tables import (
     aliases,
     datasets,
+    manifests,
     model_tags,
     models,
     scores,
     version_datasets,
+    version_manifests,
     version_tags,
     versions,
 )
@@ -71,6 +73,7 @@ _MODEL_TAGS = Keyed(
     model_tags, model_tags.c.model_id, models.c.id, model_tags.c.key, model_tags.c.value
 )
 _named = version_datasets.join(datasets, datasets.c.id == version_datasets.c.dataset_id)
+_held = version_manifests.join(manifests, manifests.c.id == version_manifests.c.manifest_id)
 
 MODELS = Searched(
     columns={
@@ -142,6 +145,9 @@ VERSIONS = Searched(
         "alias": Keyed(aliases, aliases.c.version_id, versions.c.id, None, aliases.c.name),
         "dataset": Keyed(
             _named, version_datasets.c.version_id, versions.c.id, None, datasets.c.name
+        ),
+        "manifest": Keyed(
+            _held, version_manifests.c.version_id, versions.c.id, None, manifests.c.digest
         ),
     },
     last=versions.c.id,

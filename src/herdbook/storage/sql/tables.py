@@ -289,3 +289,67 @@ replays = Table(
     Column("at", BigInteger, nullable=False),
     Index(None, "at"),
 )
+
+# Which bytes there are. A blob is noted when the store keeps it durably, and forgotten in the
+# transaction that removes it.
+blobs = Table(
+    "blobs",
+    metadata,
+    _id(),
+    Column("digest", Word, nullable=False, unique=True),
+    Column("size", BigInteger, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    # What is inside, once somebody asked; it follows from the bytes alone.
+    Column("contents", Text),
+    Index(None, "at", "digest"),
+)
+
+# Who is about to need which bytes, and whether they have shown that they have them.
+pins = Table(
+    "pins",
+    metadata,
+    Column("digest", Word, primary_key=True),
+    Column("by", Word, primary_key=True),
+    Column("until", BigInteger, nullable=False),
+    Column("proven", SmallInteger, nullable=False),
+    Index(None, "until"),
+    sqlite_with_rowid=False,
+)
+
+manifests = Table(
+    "manifests",
+    metadata,
+    _id(),
+    Column("digest", Word, nullable=False, unique=True),
+    Column("size", BigInteger, nullable=False),
+    Column("doc", Text, nullable=False),
+)
+
+manifest_blobs = Table(
+    "manifest_blobs",
+    metadata,
+    _to("manifests.id", "manifest_id", key=True),
+    _to("blobs.id", "blob_id", key=True),
+    Index(None, "blob_id", "manifest_id"),
+    sqlite_with_rowid=False,
+)
+
+version_manifests = Table(
+    "version_manifests",
+    metadata,
+    Column("version_id", Id, ForeignKey("versions.id"), primary_key=True, autoincrement=False),
+    _to("manifests.id", "manifest_id"),
+    Index(None, "manifest_id"),
+)
+
+signatures = Table(
+    "signatures",
+    metadata,
+    _id(),
+    _to("manifests.id", "manifest_id"),
+    Column("digest", Word, nullable=False),
+    Column("doc", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("by", Word, nullable=False),
+    UniqueConstraint("manifest_id", "digest"),
+)

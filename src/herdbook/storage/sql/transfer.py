@@ -7,23 +7,27 @@ export of what was imported is the same file.
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection, Select, exists, select
 
-from herdbook.core.transfer import Record
+from herdbook.core.transfer import LONG, Record
 from herdbook.core.wire import dumps
 from herdbook.storage.sql import engine
 from herdbook.storage.sql.binding import bind
 from herdbook.storage.sql.loading import SUMS, Loading
-from herdbook.storage.sql.rows import each, moment
+from herdbook.storage.sql.rows import BATCH, each, moment
 from herdbook.storage.sql.tables import (
     aliases,
     events,
+    manifests,
     metrics,
     models,
     moves,
     operational,
+    signatures,
+    version_manifests,
     versions,
 )
 
@@ -31,9 +35,9 @@ from herdbook.storage.sql.tables import (
 class SqlTransfer:
     """The whole register, moved out and in."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, now: datetime) -> None:
         self._connection = connection
-        self._loading = Loading(connection)
+        self._loading = Loading(connection, now)
 
     def hold_still(self) -> None:
         """Let this work, which has read nothing yet, see one state of the register throughout."""
@@ -42,7 +46,7 @@ class SqlTransfer:
     def dump(self) -> Iterator[tuple[str, str]]:
         """Give kind and JSON object of everything, in a fixed order."""
         for kind, asked, keys, text in _DUMPED:
-            for row in each(self._connection, asked, keys):
+            for row in each(self._connection, asked, keys, size=LONG.get(kind, BATCH)):
                 yield kind, text(row)
 
     def empty(self) -> bool:
@@ -72,6 +76,15 @@ def _model_text(row: Any) -> str:
         f'{{"next_ordinal":{row.next_ordinal},"tombstone":{row.tombstone or "null"},'
         f'"doc":{row.doc}}}'
     )
+
+
+def _manifest_text(row: Any) -> str:
+    return f'{{"digest":"{row.digest}","doc":{row.doc}}}'
+
+
+def _signature_text(row: Any) -> str:
+    said = {"manifest": row.digest, "at": moment(row.at), "by": row.by, "text": row.doc}
+    return dumps(said)
 
 
 def _version_text(row: Any) -> str:
@@ -109,6 +122,13 @@ def _of_version(table: Any) -> Select[Any]:
     )
 
 
+# A manifest that no version has is what a draft was before: it stays behind.
+_HELD = exists().where(version_manifests.c.manifest_id == manifests.c.id)
+_SIGNATURES = (
+    select(signatures.c.id, signatures.c.doc, signatures.c.at, signatures.c.by, manifests.c.digest)
+    .join(manifests, manifests.c.id == signatures.c.manifest_id)
+    .where(_HELD)
+)
 _ALIASES = (
     select(aliases, models.c.name.label("model"), versions.c.number)
     .join(models, models.c.id == aliases.c.model_id)
@@ -116,6 +136,8 @@ _ALIASES = (
 )
 _DUMPED: Final[tuple[tuple[str, Select[Any], tuple[Any, ...], Callable[[Any], str]], ...]] = (
     ("model", select(models), (models.c.id,), _model_text),
+    ("manifest", select(manifests).where(_HELD), (manifests.c.digest,), _manifest_text),
+    ("signature", _SIGNATURES, (manifests.c.digest, signatures.c.id), _signature_text),
     ("version", select(versions), (versions.c.id,), _version_text),
     ("metric", _of_version(metrics), (metrics.c.id,), _metric_text),
     ("operational", _of_version(operational), (operational.c.version_id,), _operational_text),

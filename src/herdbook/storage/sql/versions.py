@@ -361,11 +361,14 @@ def _lookup(ref: VersionRef) -> tuple[Prepared, dict[str, str]]:
 
 
 _ABOUT = tuple(name for name in Version.__dataclass_fields__ if name != "facts")
+_LATER = {name for name, f in Version.__dataclass_fields__.items() if f.metadata == wire.LATER}
 
 
 def columns(version: Version) -> dict[str, Any]:
     """Give the columns that repeat what is known about a version."""
-    about = {name: getattr(version, name) for name in _ABOUT}
+    about = {
+        name: value for name in _ABOUT if (value := getattr(version, name)) or name not in _LATER
+    }
     return {
         "status": str(version.status),
         "about": wire.dumps(about),

@@ -12,6 +12,7 @@ from herdbook.core.access import Actor
 from herdbook.core.events import Change
 from herdbook.errors import HerdbookError
 from herdbook.storage.sql.access import SqlReplays, SqlTokens
+from herdbook.storage.sql.artifacts import SqlArtifacts
 from herdbook.storage.sql.deployments import SqlDeployments
 from herdbook.storage.sql.engine import Database, savepoint
 from herdbook.storage.sql.evaluations import SqlEvaluations
@@ -48,7 +49,8 @@ class SqlWork:
         self.webhooks = SqlWebhooks(connection, by)
         self.tokens = SqlTokens(connection)
         self.replays = SqlReplays(connection, self._now)
-        self.transfer = SqlTransfer(connection)
+        self.transfer = SqlTransfer(connection, self._now)
+        self.artifacts = SqlArtifacts(connection, by, self.versions, self._now)
 
     @property
     def by(self) -> Actor:

@@ -1,0 +1,266 @@
+"""`book.artifacts`: the bytes of versions, in and out."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, Unpack
+
+from herdbook.core.artifacts import Artifact, Files, Manifest, Missing, Signatures
+from herdbook.core.blobs import Said, silent
+from herdbook.core.contents import Changes, Inside
+from herdbook.core.housekeeping import Collected, Verified
+from herdbook.core.models import Version
+from herdbook.errors import Corrupt
+from herdbook.front import bundling
+from herdbook.front.bundling import Carried
+from herdbook.front.door import Door
+from herdbook.front.folders import Found, found_in, hashed
+from herdbook.front.models import Registration, draft
+from herdbook.front.pulling import AT_ONCE, Pulled, Pulling, Trust, files_of
+from herdbook.storage.bundles import Written
+from herdbook.storage.cache import Cache
+
+Sign = Callable[[Manifest], str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pushed:
+    """What a push did, or would do.
+
+    Args:
+        version: what was registered; None in a dry run.
+        manifest: the digest of the files' manifest.
+        files: how many files.
+        size: their bytes.
+        new_files: how many of them the store did not have.
+        new_bytes: the bytes of those.
+        warnings: what the model's file policy `warn` says of the files.
+    """
+
+    version: Version | None
+    manifest: str
+    files: int
+    size: int
+    new_files: int
+    new_bytes: int
+    warnings: tuple[str, ...] = ()
+
+
+class Artifacts:
+    """The bytes of versions."""
+
+    def __init__(self, door: Door, cache: Cache | None, *, offline: bool = False) -> None:
+        self._door = door
+        self._pulling = Pulling(door, cache, offline=offline)
+
+    # --- in ---
+
+    def push(
+        self,
+        model: str,
+        number: str = "",
+        *,
+        path: str | os.PathLike[str],
+        roles: Mapping[str, str] | None = None,
+        sign: Sign | None = None,
+        said: Said = silent,
+        **facts: Unpack[Registration],
+    ) -> Pushed:
+        """Store the files of a folder and register them as a version.
+
+        What the store has already is not sent again. Interrupted, nothing is registered, and the
+        next push sends what is missing.
+
+        Args:
+            model: the model's name.
+            number: such as `v1`; left out, the next in the model's own style.
+            path: the folder, or a single file.
+            roles: path within the folder to role, where the name does not tell it.
+            sign: gives the signature of the manifest, kept with the version.
+            said: told the bytes as they go, from whatever thread moves them.
+            facts: as for `models.register`.
+
+        Raises:
+            Invalid: a file cannot be part of a version; the message names it.
+            AlreadyExists: the number is taken.
+        """
+        said_of_it = draft(number, **facts)
+        found = found_in(Path(path), roles=roles)
+        files, new = self._sent(found, said)
+        # A key that does not open must not be found out after the version is there.
+        signature = sign(Manifest(files)) if sign is not None else ""
+        version = self._door.call(
+            Version, "versions.register", model=model, draft=replace(said_of_it, artifacts=files)
+        )
+        if signature:
+            self.sign(version.ref, signature)
+        return _pushed(version, files, new)
+
+    def _sent(self, found: list[Found], said: Said) -> tuple[tuple[Artifact, ...], dict[str, int]]:
+        # Refused before the first byte moves, if the paths do not go together.
+        Manifest(tuple(_artifact(file, _NO_DIGEST, file.size) for file in found))
+        stored = list(self._door.send([file.place for file in found], said=said))
+        pairs = list(zip(found, stored, strict=True))
+        files = tuple(_artifact(file, each.digest, each.size) for file, each in pairs)
+        return files, {each.digest: each.size for each in stored if each.new}
+
+    def plan(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        roles: Mapping[str, str] | None = None,
+    ) -> Pushed:
+        """Tell what a push would send, without sending it."""
+        found = found_in(Path(path), roles=roles)
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            pairs = list(zip(found, pool.map(hashed, (file.place for file in found)), strict=True))
+        files = tuple(_artifact(file, digest, size) for file, (digest, size) in pairs)
+        digests = list(dict.fromkeys(file.digest for file in files))
+        lacking = self._door.call(Missing, "artifacts.missing", digests=digests).digests
+        return _pushed(None, files, {f.digest: f.size for f in files if f.digest in lacking})
+
+    # --- out ---
+
+    def files(self, ref: str) -> Files:
+        """Give the files of a version; the manifest is recomputed from them.
+
+        Raises:
+            Corrupt: they are not those of its digest, or of another version than was asked for.
+        """
+        return files_of(self._door, ref)
+
+    def known_size(self, ref: str) -> int:
+        """Give how many bytes a pull moves at most; 0 where that cannot be asked now."""
+        if self._pulling.is_alone:
+            return 0
+        return self.files(ref).size
+
+    def pull(
+        self,
+        ref: str,
+        to: str | os.PathLike[str] | None = None,
+        *,
+        link: bool = True,
+        trust: Trust | None = None,
+        said: Said = silent,
+    ) -> Path:
+        """Give a folder with exactly the files of a version, verified and read-only.
+
+        Args:
+            ref: such as `majora@champion`.
+            to: a folder to make; left out, one in the cache, shared with everyone on this machine.
+            link: whether a file may be the store's own under a second name; else it is a copy.
+            trust: looks at the manifest and its signatures, and raises unless they are good.
+            said: told the bytes as they arrive.
+
+        Raises:
+            NotFound: there is no such version, or it was registered without bytes.
+            Corrupt: the store or a server gave other bytes; nothing of them is left.
+            Unreachable: the server does not answer; with `HERDBOOK_OFFLINE=1` what was pulled
+                before is given.
+        """
+        return self.pulled(ref, to, link=link, trust=trust, said=said).path
+
+    def pulled(
+        self,
+        ref: str,
+        to: str | os.PathLike[str] | None = None,
+        *,
+        link: bool = True,
+        trust: Trust | None = None,
+        said: Said = silent,
+    ) -> Pulled:
+        """Do what `pull` does, and tell how the files came there."""
+        return self._pulling.pulled(ref, to, link=link, trust=trust, said=said)
+
+    # --- what is inside ---
+
+    def inspect(self, ref: str) -> Inside:
+        """Tell what is inside a version: formats, parameters, labels, what can execute on load.
+
+        Nothing of it is executed. What was found is remembered, and no byte read twice for it.
+        """
+        return self._door.call(Inside, "artifacts.inspect", ref=ref)
+
+    def diff(self, old: str, new: str, *, quick: bool = False) -> Changes:
+        """Tell what changed from one version to another: files, labels, tensors.
+
+        Args:
+            old: such as `majora:v1`.
+            new: such as `majora:v2`.
+            quick: read no bytes; tensors are compared as far as is known already.
+        """
+        return self._door.call(Changes, "artifacts.changes", old=old, new=new, quick=quick)
+
+    # --- signatures ---
+
+    def sign(self, ref: str, signature: str) -> Files:
+        """Keep a signature of a version; see `herdbook.signing`."""
+        return self._door.call(Files, "artifacts.sign", ref=ref, signature=signature)
+
+    def signatures(self, ref: str) -> Signatures:
+        """Give the signatures of a version, oldest first."""
+        return self._door.call(Signatures, "artifacts.signatures", ref=ref)
+
+    # --- without a network ---
+
+    def export(
+        self, refs: Sequence[str], to: str | os.PathLike[str], *, said: Said = silent
+    ) -> Written:
+        """Write versions with their bytes and signatures into one archive, an OCI image layout."""
+        return bundling.exported(self._door, refs, Path(to), said=said)
+
+    def load(self, path: str | os.PathLike[str], *, said: Said = silent) -> list[Carried]:
+        """Register the versions of an archive, with their bytes and signatures.
+
+        A version that is there already with the same bytes stays as it is; with others it is
+        refused before anything is written.
+        """
+        return bundling.imported(self._door, Path(path), said=said)
+
+    # --- keeping house ---
+
+    def collect(
+        self, *, grace_hours: float = 24.0, dry_run: bool = False, said: Said = silent
+    ) -> Collected:
+        """Remove blobs that no version holds and nobody is about to need."""
+        return self._door.call(
+            Collected, "artifacts.collect", grace_hours=grace_hours, dry_run=dry_run, said=said
+        )
+
+    def verify(self, ref: str = "", *, read_percent: float = 0.0, said: Said = silent) -> Verified:
+        """Look for every blob, of a version or of all, and recompute the manifests."""
+        return self._door.call(
+            Verified, "artifacts.verify", ref=ref, read_percent=read_percent, said=said
+        )
+
+    @property
+    def cache(self) -> Cache:
+        """What was pulled to this machine; Invalid when the register was opened without."""
+        return self._pulling.cache
+
+
+_NO_DIGEST: Final = f"sha256:{'0' * 64}"
+
+
+def _artifact(file: Found, digest: str, size: int) -> Artifact:
+    return Artifact(path=file.path, size=size, digest=digest, role=file.role)
+
+
+def _pushed(version: Version | None, files: tuple[Artifact, ...], new: dict[str, int]) -> Pushed:
+    manifest = Manifest(files)
+    if version is not None and version.facts.manifest != manifest.digest:
+        raise Corrupt(
+            f"{version.ref} was registered with {version.facts.manifest}, not {manifest.digest}"
+        )
+    return Pushed(
+        version=version,
+        manifest=manifest.digest,
+        files=len(files),
+        size=manifest.size,
+        new_files=len(new),
+        new_bytes=sum(new.values()),
+        warnings=version.warnings if version else (),
+    )

@@ -1,0 +1,115 @@
+"""A blob as the readers of formats want it: bytes at any place, in constant memory."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from herdbook.core.blobs import Blobs
+from herdbook.errors import Unavailable
+
+# Up to this size a blob that is no file here is read as a whole, and so verified, at once.
+SMALL_BYTES: Final = 1 << 20
+_WINDOW_BYTES: Final = 1 << 20
+
+
+class OnDisk:
+    """A file of the store; whoever opens it has made sure of its bytes.
+
+    Args:
+        fd: the opened file.
+        size: its bytes.
+    """
+
+    def __init__(self, fd: int, size: int) -> None:
+        self.size = size
+        self.sure = True
+        self.read_bytes = 0
+        self._fd = fd
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """Give a part of it."""
+        found = os.pread(self._fd, length, offset)
+        self.read_bytes += len(found)
+        return found
+
+
+class Ranged:
+    """A blob that is read by ranges, a MiB at a time, and therefore not verified."""
+
+    def __init__(self, blobs: Blobs, digest: str, size: int) -> None:
+        self.size = size
+        self.sure = False
+        self.read_bytes = 0
+        self._blobs = blobs
+        self._digest = digest
+        self._held, self._start = b"", 0
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """Give a part of it."""
+        length = max(0, min(length, self.size - offset))
+        at = offset - self._start
+        if at < 0 or at + length > len(self._held):
+            end = min(self.size, offset + max(length, _WINDOW_BYTES))
+            self._held = b"".join(self._blobs.read(self._digest, start=offset, end=end))
+            self._start, at = offset, 0
+            self.read_bytes += len(self._held)
+        return self._held[at : at + length]
+
+
+class Whole:
+    """A small blob in memory, verified as it was read."""
+
+    def __init__(self, data: bytes) -> None:
+        self.size = self.read_bytes = len(data)
+        self.sure = True
+        self._data = data
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """Give a part of it."""
+        return self._data[offset : offset + length]
+
+
+BlobReader = OnDisk | Ranged | Whole
+
+
+@contextmanager
+def opened(blobs: Blobs, digest: str, size: int, *, verified: bool = False) -> Iterator[BlobReader]:
+    """Open a blob.
+
+    Args:
+        blobs: where it is.
+        digest: which.
+        size: its bytes.
+        verified: make sure of all its bytes first, where that costs a read too.
+
+    Raises:
+        NotFound: it is not there.
+        Corrupt: it is not what it must be, where that was found.
+    """
+    path = blobs.file(digest)
+    if path is None and verified:
+        blobs.verify(digest)
+        path = blobs.file(digest)
+    if path is not None:
+        with _file(path) as fd:
+            yield OnDisk(fd, size)
+    elif size <= SMALL_BYTES:
+        yield Whole(b"".join(blobs.read(digest)))
+    else:
+        made = Ranged(blobs, digest, size)
+        made.sure = verified
+        yield made
+
+
+@contextmanager
+def _file(path: Path) -> Iterator[int]:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise Unavailable(f"cannot read {path.name}: {error.strerror}; try again") from error
+    try:
+        yield fd
+    finally:
+        os.close(fd)
