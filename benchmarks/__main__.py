@@ -11,12 +11,24 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 import herdbook
-from benchmarks import embedded, footprint, growth, machine, memory, peer, registers, serving
+from benchmarks import (
+    artifacts,
+    embedded,
+    footprint,
+    growth,
+    machine,
+    memory,
+    peer,
+    registers,
+    serving,
+)
 from benchmarks.results import Row, table, verdicts
 from benchmarks.sizes import FULL, QUICK, Sizes
 
 RESULTS: Final = Path(__file__).parent / "RESULTS.md"
-PARTS: Final = ("footprint", "embedded", "serving", "growth", "memory")
+PARTS: Final = ("footprint", "embedded", "serving", "growth", "memory", "artifacts")
+# Those that read the register both sides hold.
+READERS: Final = frozenset({"footprint", "embedded", "serving"})
 
 NOTES: Final = """\
 Written by `make bench`; the median of {rounds} interleaved runs (ours, peer, ours, peer …).
@@ -33,6 +45,13 @@ Compare ratios: the same run on another machine gives other figures.
   repeated question from memory while nothing was committed. Under an id of its own none is.
 - The large registers are written straight into the tables by `benchmarks/registers.py`, then
   `ANALYZE` is run; PostgreSQL comes with 32 MB of shared buffers.
+- Files: each side begins with an empty store whose tables are there, takes the same folder and has
+  to give the same bytes out to whoever has none of them; that is checked each time, untimed. Wall,
+  CPU and memory are those of whole processes, interpreters and imports included. Herdbook alone
+  waits until what it took is on the disk, which none of the others nor `cp` does. SHA-256 is
+  hashed by the fastest of `hashlib`, `openssl` and `sha256sum`.
+- nginx has one worker and `sendfile on`, as Debian ships it; the client is the same for both, a
+  process that reads into a buffer of 1 MiB and keeps nothing.
 - *missing* is a peer that could not be installed, or was not asked for.
 """
 
@@ -58,11 +77,12 @@ class Run:
         url = f"sqlite:///{self.folder / 'herdbook.db'}"
         with ExitStack() as running:
             child = None
-            if self.peer_version:
+            held = READERS.intersection(self.parts)
+            if held and self.peer_version:
                 child = running.enter_context(peer.in_process(self.folder))
-                held = {"models": self.sizes.models, "versions": self.sizes.versions}
-                child.tell("build", **held)
-            registers.build(url, models=self.sizes.models, versions=self.sizes.versions)
+                child.tell("build", models=self.sizes.models, versions=self.sizes.versions)
+            if held:
+                registers.build(url, models=self.sizes.models, versions=self.sizes.versions)
             if child is not None:
                 child.answer()
             for part in self.parts:
@@ -71,7 +91,7 @@ class Run:
                 print(f"# {part}: {time.monotonic() - began:.0f} s", flush=True)
 
     def _part(self, part: str, url: str, child: peer.Peer | None) -> Iterator[Row]:
-        with_peer = child is not None
+        with_peer = bool(self.peer_version)
         made: dict[str, Callable[[], Iterator[Row]]] = {
             "footprint": lambda: footprint.measure(
                 self.sizes, url, self.folder, with_peer=with_peer
@@ -80,6 +100,7 @@ class Run:
             "serving": lambda: serving.measure(self.sizes, url, self.folder, with_peer=with_peer),
             "growth": lambda: growth.measure(self.sizes, self.folder),
             "memory": lambda: memory.measure(self.sizes, self.folder),
+            "artifacts": lambda: artifacts.measure(self.sizes, self.folder, with_peer=with_peer),
         }
         return made[part]()
 

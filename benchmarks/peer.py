@@ -1,4 +1,4 @@
-"""The peer's environment, made from its pins, and the peer in process as a child."""
+"""The peers' environments, made from their pins, and MLflow in process as a child."""
 
 import hashlib
 import json
@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Final
 
 ROOT: Final = Path(__file__).parent.parent
-PINS: Final = ROOT / "requirements" / "peers" / "mlflow.txt"
 HOME: Final = ROOT / ".venv-peers" / "mlflow"
 # It is asked to measure, not to report home, and to run what is measured and no job queue.
 QUIET: Final = {
@@ -27,28 +26,37 @@ def environ(more: Mapping[str, str] | None = None) -> dict[str, str]:
     return {**os.environ, **QUIET, **(more or {}), "PYTHONPATH": str(ROOT)}
 
 
-def installed() -> tuple[str, str]:
-    """Make the peer's environment unless it is there as pinned.
+def home(name: str) -> Path:
+    """Give where a peer's environment is."""
+    return HOME.parent / name
+
+
+def installed(name: str = "mlflow") -> tuple[str, str]:
+    """Make a peer's environment unless it is there as pinned.
 
     Returns:
         Its version and why it is missing; one of them is "".
     """
-    stamp = HOME / "pins.sha256"
-    wanted = hashlib.sha256(PINS.read_bytes()).hexdigest()
+    stamp, pins = home(name) / "pins.sha256", _pins(name)
+    wanted = hashlib.sha256(pins.read_bytes()).hexdigest()
     if not (stamp.is_file() and stamp.read_text() == wanted):
-        problem = _install()
+        problem = _install(home(name), pins)
         if problem:
             return "", problem
         stamp.write_text(wanted)
-    asked = "from importlib.metadata import version; print(version('mlflow'))"
-    return _run([HOME / "bin" / "python", "-c", asked]).stdout.strip(), ""
+    asked = f"from importlib.metadata import version; print(version('{name}'))"
+    return _run([home(name) / "bin" / "python", "-c", asked]).stdout.strip(), ""
 
 
-def _install() -> str:
-    pip = [HOME / "bin" / "python", "-m", "pip", "-qq", "--disable-pip-version-check", "install"]
+def _pins(name: str) -> Path:
+    return ROOT / "requirements" / "peers" / f"{name}.txt"
+
+
+def _install(venv: Path, pins: Path) -> str:
+    pip = [venv / "bin" / "python", "-m", "pip", "-qq", "--disable-pip-version-check", "install"]
     for command in (
-        [sys.executable, "-m", "venv", "--clear", HOME],
-        [*pip, "--require-hashes", "-r", PINS],
+        [sys.executable, "-m", "venv", "--clear", venv],
+        [*pip, "--require-hashes", "-r", pins],
     ):
         done = _run(command)
         if done.returncode:

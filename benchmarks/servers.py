@@ -41,7 +41,7 @@ def herdbook(url: str, folder: Path) -> Iterator[Server]:
     port = free_port()
     words = [sys.executable, "-m", "herdbook", "server", "start", "--port", str(port)]
     environ = {**os.environ, "HERDBOOK_URL": url, "HERDBOOK_HOME": str(folder)}
-    with _running(words, environ, folder / "herdbook-server.log", port, "/healthz") as server:
+    with running(words, environ, folder / "herdbook-server.log", port, "/healthz") as server:
         yield server
 
 
@@ -53,14 +53,15 @@ def mlflow(folder: Path, more: Mapping[str, str]) -> Iterator[Server]:
     words += ["--port", str(port), "--backend-store-uri", peer.address(folder)]
     words += ["--default-artifact-root", str(folder / "artifacts")]
     log = folder / "mlflow-server.log"
-    with _running(words, peer.environ(more), log, port, "/health") as server:
+    with running(words, peer.environ(more), log, port, "/health") as server:
         yield server
 
 
 @contextmanager
-def _running(
+def running(
     words: Sequence[str], environ: Mapping[str, str], log: Path, port: int, path: str
 ) -> Iterator[Server]:
+    """Run a server until it is left; it is there once it answers at a path."""
     with (
         log.open("w") as output,
         subprocess.Popen(words, env=environ, stdout=output, stderr=output, cwd=log.parent) as run,

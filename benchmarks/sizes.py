@@ -20,6 +20,9 @@ class Sizes:
         chain: versions of the lineage, each the child of the one before.
         listed: versions of the large register of the memory figures.
         installs: whether packages are installed to be weighed.
+        weights: bytes of the weights that are pushed and served.
+        files: small files of a push.
+        pulls: pulls of what is in the cache.
     """
 
     rounds: int
@@ -33,6 +36,9 @@ class Sizes:
     chain: int
     listed: int
     installs: bool
+    weights: int
+    files: int
+    pulls: int
 
 
 FULL: Final = Sizes(
@@ -47,6 +53,9 @@ FULL: Final = Sizes(
     chain=100_000,
     listed=200_000,
     installs=True,
+    weights=1 << 30,
+    files=1_000,
+    pulls=50,
 )
 QUICK: Final = Sizes(
     rounds=1,
@@ -60,4 +69,7 @@ QUICK: Final = Sizes(
     chain=300,
     listed=1_000,
     installs=False,
+    weights=1 << 22,
+    files=20,
+    pulls=3,
 )

@@ -273,7 +273,7 @@ def test_restart_without_a_switch_makes_no_sense(run: Run, models: Path) -> None
     ("ref", "told", "status"),
     [
         ("local:nowhere", "there is no folder nowhere", 3),
-        ("hf:deepset/gbert-base", "herdbook artifacts pull", 2),
+        ("hf:deepset/gbert-base", "herdbook artifacts create --from hf:deepset/gbert-base", 2),
         ("./model-v1", "local", 2),
     ],
 )

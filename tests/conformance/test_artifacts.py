@@ -340,3 +340,17 @@ def test_what_a_work_wrote_it_sees_and_an_error_undoes(register: Register) -> No
         register.write(job)
 
     assert register.count("blobs") == register.count("manifests") == 0
+
+
+def test_a_register_has_a_key_of_its_own_that_stays(register: Register) -> None:
+    first, again = tell(register, "register_key"), tell(register, "register_key")
+
+    assert first == again
+    assert len(first) == 32
+
+
+def test_what_somebody_pins_and_no_version_holds_is_awaited(register: Register) -> None:
+    tell(register, "add", {ONE: 3, TWO: 5})
+    tell(register, "pin", [ONE], until=NOON + timedelta(hours=1), proven=True)
+
+    assert tell(register, "awaited") == (1, 3)

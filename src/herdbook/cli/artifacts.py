@@ -8,13 +8,13 @@ import click
 
 from herdbook.cli import parameters as take
 from herdbook.cli import pushing, signatures
-from herdbook.cli.cache import size_text
+from herdbook.cli.cache import count_text, size_text
 from herdbook.cli.commands import Group
 from herdbook.cli.output import Table, line
 from herdbook.cli.progress import progress
 from herdbook.cli.session import DRY, Session
 from herdbook.core.models import Version
-from herdbook.errors import Invalid
+from herdbook.errors import AlreadyExists, Invalid, NotFound
 
 # Commands that live in modules of their own, imported when they are used.
 _LATER: Final = {
@@ -60,6 +60,8 @@ def artifacts() -> None:
     """Push, pull, look into and keep the bytes of versions."""
 
 
+MEND: Final = "To mend it: repeat with --remove, then push the same files again."
+MEND_AFTER: Final = "Damaged bytes were taken out; push the same files again."
 _TO: Final = click.Path(path_type=Path)
 
 
@@ -73,34 +75,24 @@ _TO: Final = click.Path(path_type=Path)
 )
 @click.argument("model", type=take.MODEL, metavar="MODEL[:VERSION]")
 @click.argument("path", type=_TO, metavar="FOLDER")
-@pushing.push_options
-@take.fact_options
-@take.metric_options
-@take.about_options
-@take.status_option
-@take.bump_option
-@click.option("--type", "model_type", help="The model's type, when it is new.")
-@click.option("--owner", help="The model's owner, when it is new.")
-@take.dry_run_option
+@pushing.version_options
 @click.pass_obj
 def push(session: Session, /, model: str, path: Path, *, dry_run: bool, **given: Any) -> None:
     """Store the files of FOLDER and register them as a version.
 
     What the store has already is not sent again; interrupted, repeat the command.
     """
-    model, _, version = model.removeprefix("herdbook:").partition(":")
-    how = pushing.taken_push(given)
-    metrics = take.taken_metrics(given)
-    facts = take.taken_tags(take.taken_facts(given))
+    name, colon, version = model.removeprefix("herdbook:").partition(":")
+    if colon and not version:
+        raise Invalid(f"{model!r} names no version: leave the colon out, or write {name}:v2")
+    how, said = pushing.taken_version(given)
     if dry_run:
-        pushing.plan(session, path, how["roles"])
+        plan = pushing.planned(session, path, how["roles"])
+        session.answer(plan, ids=[plan.manifest], text=lambda: pushing.told(plan))
         session.note(DRY)
         return
-    said = {name: value for name, value in facts.items() if value not in (None, "")}
     with session.book() as book:
-        done = pushing.push(
-            session, book, model, version, path=path, how=how, facts={"metrics": metrics, **said}
-        )
+        done = pushing.push(session, book, name, version, path=path, how=how, facts=said)
     assert isinstance(done.version, Version)  # noqa: S101 - it was no dry run
     ref = done.version.ref
     session.answer(done, ids=[ref], text=lambda: f"{ref} is registered. {pushing.told(done)}")
@@ -126,7 +118,9 @@ def pull(session: Session, /, ref: str, to: Path | None, *, copy: bool, **given:
     with session.book() as book:
         total = book.artifacts.known_size(ref)
         with progress(session, f"Pulling {line(ref)}", total) as said:
-            done = book.artifacts.pulled(ref, to, link=not copy, trust=trust, said=said)
+            done = book.artifacts.pulled(
+                ref, to, link=False if copy else None, trust=trust, said=said
+            )
     value = {
         "ref": ref,
         "path": str(done.path),
@@ -171,18 +165,27 @@ def list_(session: Session, model: str | None, page_size: int, page: str | None)
         session.note(f"There is more: repeat the command with --page {found.next}")
 
 
-@artifacts.command("sign", examples=("artifacts sign majora:v2 --key key.pem",))
+@artifacts.command(
+    "sign",
+    examples=(
+        "artifacts sign majora:v2 --key key.pem",
+        "artifacts sign majora:v2 --signature model.sig",
+    ),
+)
 @take.ref_argument()
 @signatures.sign_options("")
+@signatures.signature_option
 @click.pass_obj
 def sign(session: Session, /, ref: str, **given: Any) -> None:
     """Sign the files of REF; the private key stays here."""
-    make = signatures.taken_sign(given)
-    if make is None:
-        raise Invalid("give the key to sign with: --key key.pem", field="key")
+    makers = [one for one in (signatures.taken_sign(given), signatures.taken_kept(given)) if one]
+    if len(makers) != 1:
+        raise Invalid(
+            "give the key to sign with: --key key.pem, or a --signature, one of them", field="key"
+        )
     with session.book() as book:
         found = book.artifacts.files(ref)
-        signed = book.artifacts.sign(found.ref, make(found.whole()))
+        signed = book.artifacts.sign(found.ref, makers[0](found.whole()))
     session.answer(
         signed, ids=[signed.ref], text=lambda: f"{signed.ref} is signed: {signed.manifest}"
     )
@@ -197,12 +200,20 @@ def signature(session: Session, ref: str, to: Path | None) -> None:
     with session.book() as book:
         found = book.artifacts.signatures(ref).signatures
     if not found:
-        raise Invalid(f"{ref} is not signed; sign it with `herdbook artifacts sign`", field="ref")
+        raise NotFound(
+            f"{ref} is not signed; sign it with `herdbook artifacts sign {ref} --key KEY`",
+            field="ref",
+        )
     if to is None:
         click.echo(found[-1].text)
         return
-    with to.open("x", encoding="utf-8") as file:
-        file.write(found[-1].text)
+    try:
+        with to.open("x", encoding="utf-8") as file:
+            file.write(found[-1].text)
+    except FileExistsError:
+        raise AlreadyExists(
+            f"{to} is there already; nothing was written over it", field="to"
+        ) from None
     session.note(f"Written to {to}")
 
 
@@ -237,9 +248,14 @@ def _percent(context: click.Context, parameter: click.Parameter, text: str | Non
     callback=_percent,
     help="Read the bytes too, all of them or a sample such as =5%.",
 )
+@click.option(
+    "--remove", is_flag=True, help="Take damaged bytes out: a push of the files stores them anew."
+)
 @signatures.trust_options
 @click.pass_obj
-def verify(session: Session, /, ref: str, read_data: float | None, **given: Any) -> None:
+def verify(
+    session: Session, /, ref: str, read_data: float | None, *, remove: bool, **given: Any
+) -> None:
     """Look whether the store has what the register says, of REF or of everything.
 
     It names the versions that what is damaged belongs to, and ends with status 1.
@@ -249,9 +265,12 @@ def verify(session: Session, /, ref: str, read_data: float | None, **given: Any)
         raise Invalid("name the version whose signature to check", field="ref")
     with session.book() as book:
         if trust is not None:
-            trust(book.artifacts.files(ref).whole(), book.artifacts.signatures(ref).signatures)
-        found = book.artifacts.verify(ref, read_percent=read_data or 0.0)
-    good = f"{found.blobs:,} blobs and {found.manifests:,} manifests are there"
+            files = book.artifacts.files(ref)
+            ref = files.ref  # an alias may move before the bytes are looked at
+            trust(files.whole(), book.artifacts.signatures(ref).signatures)
+        found = book.artifacts.verify(ref, read_percent=read_data or 0.0, remove=remove)
+    blobs, manifests = count_text(found.blobs, "blob"), count_text(found.manifests, "manifest")
+    good = f"{blobs} and {manifests} are there"
     read = f", {size_text(found.read)} of {size_text(found.size)} read" if found.read else ""
     signed = ", and the signature is good" if trust is not None else ""
     titles = ("what", "problem", "versions")
@@ -263,6 +282,7 @@ def verify(session: Session, /, ref: str, read_data: float | None, **given: Any)
     )
     if found.damaged:
         session.note(f"{found.damaged:,} of {found.blobs + found.manifests:,} are damaged.")
+        session.note(MEND_AFTER if remove else MEND)
         raise click.exceptions.Exit(1)
 
 
@@ -282,13 +302,16 @@ def gc(session: Session, grace_hours: float, *, yes: bool, dry_run: bool) -> Non
     with session.book() as book:
         planned = book.artifacts.collect(grace_hours=grace_hours, dry_run=True)
         if not dry_run and planned.blobs:
-            what = f"{planned.blobs:,} blobs, {size_text(planned.size)}"
+            what = f"{count_text(planned.blobs, 'blob')}, {size_text(planned.size)}"
             session.confirm(f"Remove {what} that no version holds?", yes=yes)
         found = planned if dry_run else book.artifacts.collect(grace_hours=grace_hours)
     would = "would be removed" if dry_run else "removed"
-    drafts = f", {found.drafts:,} unfinished files too" if found.drafts else ""
-    told = f"{found.blobs:,} blobs, {size_text(found.size)} {would}{drafts}."
+    drafts = f", {count_text(found.drafts, 'unfinished file')} too" if found.drafts else ""
+    told = f"{count_text(found.blobs, 'blob')}, {size_text(found.size)} {would}{drafts}."
     session.answer(found, ids=found.digests, text=lambda: told)
+    if found.awaited:
+        held = f"{count_text(found.awaited, 'blob')}, {size_text(found.awaited_size)}"
+        session.note(f"{held} more were sent within a day for versions that did not come yet.")
 
 
 @artifacts.command("export", examples=("artifacts export majora@champion gnn:v3 --to models.tar",))
@@ -304,14 +327,14 @@ def export(session: Session, refs: tuple[str, ...], to: Path) -> None:
         total = sum(book.artifacts.files(ref).size for ref in refs)
         with progress(session, f"Writing {to.name}", total) as said:
             done = book.artifacts.export(refs, to, said=said)
-    session.answer(
-        done,
-        ids=[str(done.path)],
-        text=lambda: (
-            f"{done.path}: {len(refs)} version{'' if len(refs) == 1 else 's'}, "
-            f"{size_text(done.size)}."
-        ),
-    )
+    value = {
+        "path": str(done.path),
+        "size": done.size,
+        "versions": done.versions,
+        "blobs": done.blobs,
+    }
+    held = f"{count_text(done.versions, 'version')}, {size_text(done.size)}"
+    session.answer(value, ids=[str(done.path)], text=lambda: f"{done.path}: {held}.")
 
 
 @artifacts.command("import", examples=("artifacts import models.tar",))

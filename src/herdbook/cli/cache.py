@@ -79,7 +79,7 @@ def verify(context: click.Context, *, remove: bool) -> None:
 
 
 def _verdict(found: "Checked", *, remove: bool) -> str:
-    versions, files = _count(found.snapshots, "version"), _count(found.files, "file")
+    versions, files = count_text(found.snapshots, "version"), count_text(found.files, "file")
     read = f"{versions}, {files}, {size_text(found.size_bytes)} read"
     if not found.damage:
         return f"The cache is intact: {read}."
@@ -139,11 +139,11 @@ def _wanted(session: Session, to: str | None) -> int:
 def _told(found: "Pruned", *, dry_run: bool) -> str:
     verb = "Would remove" if dry_run else "Removed"
     told = (
-        f"{verb} {_count(len(found.removed), 'version')}, {size_text(found.freed_bytes)}; "
+        f"{verb} {count_text(len(found.removed), 'version')}, {size_text(found.freed_bytes)}; "
         f"{size_text(found.left_bytes)} {'would be' if dry_run else 'are'} left."
     )
     if found.in_use:
-        told += f" In use, and so kept: {_count(len(found.in_use), 'version')}."
+        told += f" In use, and so kept: {count_text(len(found.in_use), 'version')}."
     return told
 
 
@@ -160,5 +160,11 @@ def size_text(size: int) -> str:
     return f"{size / 1000**power:.1f} {_UNITS[power - 1]}"
 
 
-def _count(number: int, noun: str) -> str:
+def count_text(number: int, noun: str) -> str:
+    """Write how many of something.
+
+    Example:
+        >>> count_text(1, "blob"), count_text(2_000, "blob")
+        ('1 blob', '2,000 blobs')
+    """
     return f"{number:,} {noun}{'' if number == 1 else 's'}"

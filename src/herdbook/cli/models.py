@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from herdbook.cli import parameters as take
-from herdbook.cli import views
+from herdbook.cli import signatures, views
 from herdbook.cli.commands import command, group
 from herdbook.cli.output import Table, headline
 from herdbook.cli.session import Session
@@ -163,6 +163,7 @@ def _options(command_: Any) -> Any:
         type=click.Choice([str(policy) for policy in FilePolicy]),
         help="What to do about files that can execute when they are loaded.",
     )(command_)
+    command_ = signatures.trust_key_option(command_)
     command_ = click.option("--owner", help="Who answers for it.")(command_)
     command_ = click.option("--type", "type", help="Such as embedding, llm, classifier.")(command_)
     return take.about_options(command_)
@@ -171,7 +172,7 @@ def _options(command_: Any) -> Any:
 def _about(given: dict[str, Any]) -> dict[str, Any]:
     metadata = given.pop("metadata")
     given |= {"metadata": take.json_object(metadata)} if metadata else {}
-    return take.taken_tags(given)
+    return take.taken_tags(signatures.taken_keys(given))
 
 
 def _answer(session: Session, model: Model, told: str) -> None:
@@ -194,10 +195,12 @@ def create(session: Session, /, model: str, **given: Any) -> None:
     examples=(
         "models update majora --tag team=search --untag old",
         "models update majora --file-policy refuse",
+        "models update majora --trust-key majora.pub",
     ),
 )
 @take.model_argument()
 @_options
+@signatures.trust_nobody_option
 @take.untag_option
 @click.pass_obj
 def update(session: Session, /, model: str, **given: Any) -> None:

@@ -65,16 +65,30 @@ def _names(ctx: click.Context, start: str) -> list[str]:
 
 
 MODEL: Final = ModelName()
+_ELSEWHERE: Final = frozenset({"local", "hf", "s3", "gs", "az"})
 
 
 def model_argument(*, required: bool = True) -> Decorator:
     """Take MODEL."""
-    return click.argument("model", type=MODEL, metavar="MODEL", required=required)
+    name = "MODEL" if required else "[MODEL]"
+    return click.argument("model", type=MODEL, metavar=name, required=required)
 
 
 def ref_argument() -> Decorator:
     """Take REF."""
-    return click.argument("ref", type=MODEL, metavar="REF")
+    return click.argument("ref", type=MODEL, metavar="REF", callback=_of_the_register)
+
+
+def _of_the_register(ctx: click.Context, param: click.Parameter, text: str) -> str:  # noqa: ARG001 - click's signature
+    scheme, _, rest = text.partition(":")
+    # A model may be called hf: hf:v2 is a version of it.
+    if scheme in _ELSEWHERE and rest and not rest.lstrip("vV")[:1].isdigit():
+        raise Invalid(
+            f"{text!r:.200} is not in the register; this command takes a version, as majora:v2, "
+            "and `herdbook artifacts download REF` fetches from elsewhere",
+            field="ref",
+        )
+    return text
 
 
 def reference(model: str, version: str) -> str:

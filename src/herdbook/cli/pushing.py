@@ -2,13 +2,15 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from herdbook.cli import parameters as take
 from herdbook.cli import signatures
 from herdbook.cli.cache import size_text
 from herdbook.cli.output import line
+from herdbook.cli.parameters import Decorator
 from herdbook.cli.progress import progress
 from herdbook.cli.session import Session
 from herdbook.errors import Invalid
@@ -18,20 +20,45 @@ if TYPE_CHECKING:
     from herdbook.front.book import Herdbook
 
 
-def push_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Take how files are pushed."""
-    command = click.option(
+def version_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Take all that can be said of a version, and how its files are pushed."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+_OPTIONS: Final[tuple[Decorator, ...]] = (
+    signatures.sign_options("sign-"),
+    click.option(
         "--role",
         "roles",
         multiple=True,
         metavar="PATH=ROLE",
         help="What a file is for, where its name does not tell (repeat).",
-    )(command)
-    return signatures.sign_options("sign-")(command)
+    ),
+    take.fact_options,
+    take.metric_options,
+    take.about_options,
+    take.status_option,
+    take.bump_option,
+    click.option("--type", "model_type", help="The model's type, when it is new."),
+    click.option("--owner", help="The model's owner, when it is new."),
+    take.dry_run_option,
+)
 
 
-def taken_push(given: dict[str, Any]) -> dict[str, Any]:
-    """Take the options of `push_options`."""
+def taken_version(given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Take the options of `version_options`: how files are pushed, and what the version is."""
+    how = _taken_push(given)
+    metrics = take.taken_metrics(given)
+    facts = take.taken_tags(take.taken_facts(given))
+    said = {name: value for name, value in facts.items() if value not in (None, "")}
+    if given.get("git_commit") == "":
+        said["git_commit"] = ""
+    return how, {"metrics": metrics, **said}
+
+
+def _taken_push(given: dict[str, Any]) -> dict[str, Any]:
     roles = {}
     for text in given.pop("roles"):
         path, equals, role = text.rpartition("=")
@@ -59,11 +86,10 @@ def push(  # noqa: PLR0913 - what a push is told
         return book.artifacts.push(model, version, path=path, said=said, **how, **facts)
 
 
-def plan(session: Session, path: Path, roles: dict[str, str]) -> None:
-    """Tell what a push would send."""
+def planned(session: Session, path: Path, roles: dict[str, str]) -> "Pushed":
+    """Give what a push would send."""
     with session.book() as book:
-        planned = book.artifacts.plan(path, roles=roles)
-    session.answer(planned, ids=[planned.manifest], text=lambda: told(planned))
+        return book.artifacts.plan(path, roles=roles)
 
 
 def told(pushed: "Pushed") -> str:

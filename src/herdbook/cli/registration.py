@@ -32,15 +32,7 @@ _TYPING_SLIP: Final = 0.85
 @click.option(
     "--path", type=click.Path(path_type=Path), help="Its folder: the files are stored with it."
 )
-@pushing.push_options
-@take.fact_options
-@take.metric_options
-@take.about_options
-@take.status_option
-@take.bump_option
-@click.option("--type", "model_type", help="The model's type, when it is new.")
-@click.option("--owner", help="The model's owner, when it is new.")
-@take.dry_run_option
+@pushing.version_options
 @click.pass_obj
 def add(
     session: Session,
@@ -58,32 +50,25 @@ def add(
     """
     if not version and ":" in model:
         model, _, version = model.removeprefix("herdbook:").rpartition(":")
-    how = pushing.taken_push(given)
-    metrics = take.taken_metrics(given)
-    facts = take.taken_tags(take.taken_facts(given))
-    said = {name: value for name, value in facts.items() if value not in (None, "")}
-    if given.get("git_commit") == "":
-        said["git_commit"] = ""
+    how, said = pushing.taken_version(given)
     if path is None and (how["roles"] or how["sign"]):
         raise Invalid("--role and --sign-key are about files: give --path FOLDER", field="path")
+    planned = pushing.planned(session, path, how["roles"]) if path and dry_run else None
     with session.book(dry_run=dry_run) as book:
         is_new = _is_new(book, model)
         near = nearest(book, model, likeness=_TYPING_SLIP) if is_new else ""
         of = f", of the new model {model}" if is_new else ""
         if path is None or dry_run:
-            made = book.models.register(model, version, metrics=metrics, **said)
-            stored = ""
+            made = book.models.register(model, version, **said)
+            stored = f" {pushing.told(planned)}" if planned else ""
         else:
-            told = {"metrics": metrics, **said}
-            done = pushing.push(session, book, model, version, path=path, how=how, facts=told)
+            done = pushing.push(session, book, model, version, path=path, how=how, facts=said)
             made, stored = done.version or book.get(model), f" {pushing.told(done)}"
         session.answer(
             made,
             ids=[made.ref],
             text=lambda: f"{made.ref} is registered, in {made.status}{of}.{stored}",
         )
-    if path is not None and dry_run:
-        pushing.plan(session, path, how["roles"])
     if near:
         session.note(f"{line(model)} is new; did you mean {line(near)}?")
 

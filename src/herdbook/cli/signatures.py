@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 # The password of a key is never an argument: the list of processes shows those to everyone.
 PASSWORD: Final = "HERDBOOK_SIGN_PASSWORD"  # noqa: S105 - the name of a variable
+_BYTES_LIMIT: Final = 8 * 1024**2  # more than either may have
 _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -60,6 +61,62 @@ def taken_sign(given: dict[str, Any]) -> "Sign | None":
         return signed(manifest, key=key, password=password, certificate=certificate, chain=chain)
 
     return sign
+
+
+def signature_option(command: Callable[..., None]) -> Callable[..., None]:
+    """Take a signature that was made before."""
+    return click.option(
+        "--signature", type=_FILE, help="Keep this one instead, of whatever tool made it."
+    )(command)
+
+
+def taken_kept(given: dict[str, Any]) -> "Sign | None":
+    """Take the option above: what "signs" with that."""
+    path = given.pop("signature")
+    if path is None:
+        return None
+
+    def sign(manifest: Manifest) -> str:  # noqa: ARG001 - it is over what it is over
+        return _text(path)
+
+    return sign
+
+
+def _text(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return file.read(_BYTES_LIMIT).decode()
+    except UnicodeDecodeError:
+        raise Invalid(f"{path} is no text, so neither a signature nor a key as PEM") from None
+
+
+def trust_key_option(command: Callable[..., None]) -> Callable[..., None]:
+    """Take the keys that a model shall trust."""
+    return click.option(
+        "--trust-key",
+        type=_FILE,
+        multiple=True,
+        help="Only what this public key signed becomes champion (repeat; the keys before go).",
+    )(command)
+
+
+def trust_nobody_option(command: Callable[..., None]) -> Callable[..., None]:
+    """Take the keys that a model trusts away."""
+    return click.option(
+        "--trust-nobody",
+        is_flag=True,
+        help="Take its keys away: what is not signed may become champion too.",
+    )(command)
+
+
+def taken_keys(given: dict[str, Any]) -> dict[str, Any]:
+    """Turn the options above into an argument."""
+    paths, nobody = given.pop("trust_key"), given.pop("trust_nobody", False)
+    if paths and nobody:
+        raise click.UsageError("give --trust-key or --trust-nobody, not both")
+    if paths or nobody:
+        given["trusted_keys"] = [_text(path) for path in paths]
+    return given
 
 
 def trust_options(command: Callable[..., None]) -> Callable[..., None]:

@@ -8,6 +8,7 @@ import click
 
 from herdbook.cli import hooks as run
 from herdbook.cli import parameters as take
+from herdbook.cli.cache import count_text, size_text
 from herdbook.cli.commands import command
 from herdbook.cli.hooks import Hooks
 from herdbook.cli.output import Table, line
@@ -175,13 +176,13 @@ def _table(session: Session, standing: Standing) -> Table:
             held.slot,
             held.version,
             str(held.files),
-            f"{held.size:,}",
+            size_text(held.size),
             session.when(held.at),
             held.digest.removeprefix("sha256:")[:12],
         ]
         for held in standing.slots
     ]
-    titles = ("", "slot", "version", ">files", ">bytes", "staged", "digest")
+    titles = ("", "slot", "version", ">files", ">size", "staged", "digest")
     return Table(titles, rows, empty="Nothing is staged there.")
 
 
@@ -194,12 +195,8 @@ def _lines(done: Done) -> list[str]:
     if done.staged:
         held, before = done.staged.held, done.staged.before
         instead = f", instead of {line(before)}" if before else ""
-        plural = "" if held.files == 1 else "s"
-        told.append(
-            f"{held.slot} holds {line(held.version)} ({held.files} file{plural}, "
-            f"{held.size:,} bytes)"
-            f"{instead}."
-        )
+        what = f"{count_text(held.files, 'file')}, {size_text(held.size)}"
+        told.append(f"{held.slot} holds {line(held.version)} ({what}){instead}.")
     told += [f"{ran.told}." for ran in done.commands]
     if done.switched:
         told.append(f"{done.folder}/current is {_moved(done.switched)}.")

@@ -45,8 +45,8 @@ def sourced(session: Session, ref: str) -> Iterator[Source]:
             yield registered(book, str(where.version))
     else:
         raise Invalid(
-            f"{where.scheme}: is not staged directly; `herdbook artifacts pull {where} --to "
-            "FOLDER` gets it, then stage local:FOLDER",
+            f"{where.scheme}: is not staged directly; `herdbook artifacts create --from {where} "
+            "--version v1` gets it, then stage local:artifacts/model-v1",
             field="ref",
         )
 

@@ -6,6 +6,7 @@ from herdbook.cli.output import Table, facts, headline, line, number
 from herdbook.cli.session import Session
 from herdbook.core.artifacts import Files
 from herdbook.core.deployments import Move, MoveKind
+from herdbook.core.keys import key_digest
 from herdbook.core.models import Model, Version
 
 RULE = "=" * 60
@@ -118,6 +119,7 @@ def model_text(session: Session, model: Model, versions: Iterable[Version]) -> s
         ("aliases", ", ".join(f"{a} {n}" for a, n in model.aliases.items() if a != "champion")),
         ("versions", str(model.versions)),
         ("file policy", str(model.file_policy or "")),
+        ("trusted keys", ", ".join(map(key_digest, model.trusted_keys))),
         ("registered", f"{session.when(model.created_at)} by {line(model.created_by)}"),
         *((f"metadata.{key}", number(value)) for key, value in model.metadata.items()),
     ]

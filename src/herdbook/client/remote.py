@@ -30,11 +30,20 @@ class RemoteDoor:
         address: `http://host:8477`.
         token: sent as `Authorization: Bearer`, or "".
         timeout_seconds: how long to wait for an answer.
+        offline: whether nothing may be asked.
     """
 
-    def __init__(self, address: str, *, token: str = "", timeout_seconds: float = 30.0) -> None:
+    def __init__(
+        self,
+        address: str,
+        *,
+        token: str = "",
+        timeout_seconds: float = 30.0,
+        offline: bool = False,
+    ) -> None:
         self._address = address.rstrip("/")
         self._options = options(self._address, token, timeout_seconds)
+        self._offline = offline
         self._process = os.getpid()
         self._client = httpx2.Client(**self._options)
 
@@ -44,6 +53,10 @@ class RemoteDoor:
         return self._address
 
     def _http(self) -> httpx2.Client:
+        if self._offline:
+            raise Unreachable(
+                f"HERDBOOK_OFFLINE=1 forbids to ask {self._address}; without it this would be asked"
+            )
         if self._client.is_closed:
             raise Invalid("this register was closed; connect again")
         if self._process != os.getpid():

@@ -48,7 +48,9 @@ class Request:
 
 def _about(given: Arguments) -> Arguments:
     about = plain(given.pop("about")) or {}
-    return given | {k: v for k, v in about.items() if v not in (None, {}, [])}
+    # To trust no key is a change; to set no tag is none.
+    empty = {"trusted_keys": (None,)}
+    return given | {k: v for k, v in about.items() if v not in empty.get(k, (None, {}, []))}
 
 
 def _named(given: Arguments) -> Arguments:

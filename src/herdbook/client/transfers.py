@@ -3,9 +3,10 @@
 import hashlib
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from itertools import islice, repeat
 from pathlib import Path
 from typing import Any, Final
 
@@ -65,9 +66,10 @@ class Transfers:
                 first = {digest: path for path, (digest, _) in zip(group, found, strict=True)}
                 sizes = dict(found)
                 said(sum(size for digest, size in found if digest not in lacking))
-                sent = [pool.submit(self._put, first[d], d, sizes[d], said) for d in lacking]
-                for each in sent:
-                    each.result()
+                # An error, or Ctrl-C, ends what has not begun: what `map` gives sees to that.
+                wanted = sorted(lacking)
+                paths, lengths = [first[d] for d in wanted], [sizes[d] for d in wanted]
+                deque(pool.map(self._put, paths, wanted, lengths, repeat(said)), maxlen=0)
                 yield from (
                     Stored(digest=digest, size=size, new=digest in lacking)
                     for digest, size in found

@@ -71,10 +71,22 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who acts, with what they were granted."""
+    """Who acts, with what they were granted.
+
+    Args:
+        name: what changes are recorded under; several tokens may have one.
+        grants: what they were granted.
+        token: the id of the token they showed, or "".
+    """
 
     name: str
     grants: tuple[Grant, ...] = ()
+    token: str = ""
+
+    @property
+    def sender(self) -> str:
+        """Whose bytes are whose: two tokens of one name are two senders."""
+        return f"token {self.token}" if self.token else self.name
 
     def rank(self, model: str = "") -> int:
         """The highest action allowed on a model, or on all of them; -1 for none."""

@@ -10,7 +10,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from itertools import pairwise, takewhile
@@ -18,7 +18,7 @@ from pathlib import PurePosixPath
 from typing import Any, Final
 
 from herdbook.core import names
-from herdbook.core.wire import canonical
+from herdbook.core.wire import LATER, canonical
 from herdbook.errors import Corrupt, Invalid
 
 FILES_LIMIT: Final = 10_000
@@ -322,11 +322,19 @@ class Missing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signature:
-    """A signature of a manifest: a Sigstore bundle as JSON, when it came and from whom."""
+    """A signature of a manifest.
+
+    Args:
+        text: a Sigstore bundle as JSON.
+        at: when it came.
+        by: from whom.
+        key: the digest of the trusted key the register has verified it to be by, or "".
+    """
 
     text: str
     at: datetime
     by: str
+    key: str = field(default="", metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,7 @@
 """What keeps bytes by their digest: the promises of every store, tested in one suite."""
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -48,6 +49,23 @@ class Held:
     at: datetime
 
 
+class Opened(Protocol):
+    """A blob to be read at any place, in constant memory.
+
+    Attributes:
+        size: its bytes.
+        sure: whether what is read was verified; else somebody may have touched it.
+        read_bytes: how many bytes were read so far.
+    """
+
+    size: int
+    sure: bool
+    read_bytes: int
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """Give `length` bytes from `offset`; fewer only where the bytes end."""
+
+
 class Blobs(Protocol):
     """Bytes by their SHA-256, whole or not there at all.
 
@@ -74,6 +92,12 @@ class Blobs(Protocol):
 
     def verify(self, digest: str) -> None:
         """Make sure of a blob's bytes: read them, unless nobody can have touched them; Corrupt."""
+
+    def opened(self, digest: str, *, verified: bool = False) -> AbstractContextManager[Opened]:
+        """Open a blob to read parts of it; NotFound when it is not there.
+
+        `verified` makes sure of all its bytes first, where that costs a read too; Corrupt.
+        """
 
     def read(self, digest: str, *, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         """Give the bytes from `start` up to `end`, in chunks of about 1 MiB.
@@ -122,6 +146,9 @@ class Blobs(Protocol):
 
     def sweep(self, *, before: datetime) -> int:
         """Remove what writers that died before a time left half written; give how many."""
+
+    def claim(self, key: str) -> str:
+        """Leave the mark of a register in the store, unless there is one; give the one there is."""
 
     def close(self) -> None:
         """Give up connections."""

@@ -13,6 +13,8 @@ class Collected:
         drafts: what writers that died had left half written.
         dry_run: whether nothing was removed, and the rest is what would be.
         digests: the first 100 of the blobs.
+        awaited: how many blobs no version holds, but somebody sent or asked for within a day.
+        awaited_size: their bytes.
     """
 
     blobs: int
@@ -20,6 +22,8 @@ class Collected:
     drafts: int
     dry_run: bool
     digests: tuple[str, ...] = ()
+    awaited: int = 0
+    awaited_size: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

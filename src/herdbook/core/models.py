@@ -12,6 +12,7 @@ from typing import Any
 
 from herdbook.core import names
 from herdbook.core.artifacts import blob_digest
+from herdbook.core.keys import public_keys
 from herdbook.core.numbers import Number
 from herdbook.core.wire import LATER
 from herdbook.errors import Invalid, RefusedMove
@@ -317,6 +318,7 @@ class Model:
         created_by: by whom.
         updated_at: when anything about it or its versions last changed.
         file_policy: what it does about files that can execute on load; None for `warn`.
+        trusted_keys: public keys as PEM, at most 16: only what one of them signed becomes champion.
     """
 
     name: str
@@ -333,6 +335,7 @@ class Model:
     created_by: str
     updated_at: datetime
     file_policy: FilePolicy | None = field(default=None, metadata=LATER)
+    trusted_keys: tuple[str, ...] = field(default=(), metadata=LATER)
 
     def __post_init__(self) -> None:
         """Refuse texts over their limits."""
@@ -341,6 +344,8 @@ class Model:
         names.optional_line(self.owner, field="owner")
         names.prose(self.description, field="description")
         names.prose(self.notes, field="notes")
+        if self.trusted_keys:
+            object.__setattr__(self, "trusted_keys", public_keys(self.trusted_keys))
 
     @property
     def champion(self) -> str:

@@ -4,17 +4,17 @@ A store belongs to one unit of work. It sees what that work has written, never c
 its collections hold only what the actor of the work may see.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
 
 from herdbook.core.access import Actor, Grant, Token
-from herdbook.core.artifacts import Manifest, Signature
 from herdbook.core.deployments import Alias, Holding, Move
 from herdbook.core.evaluations import Metric, Observation, Operational
 from herdbook.core.events import Change, Checkpoint, Event
 from herdbook.core.filters import Query
+from herdbook.core.holdings import Artifacts
 from herdbook.core.lineage import Dataset, Pedigree, Relative
 from herdbook.core.models import Model, Version
 from herdbook.core.numbers import Number
@@ -295,73 +295,6 @@ class Transfer(Protocol):
 
     def finish(self) -> None:
         """Bind what was added, parents and data sets; Corrupt when it does not fit together."""
-
-
-class Artifacts(Protocol):
-    """Which blobs there are, which versions hold them, and who is about to."""
-
-    def pin(self, digests: Iterable[str], *, until: datetime, proven: bool) -> None:
-        """Keep blobs from being collected until a time, whether they are there yet or not.
-
-        `proven` says that this actor has sent their bytes; once said it stays so.
-        """
-
-    def proven(self, digests: Iterable[str]) -> set[str]:
-        """Give those whose bytes this actor has sent, under a pin that still holds."""
-
-    def add(self, sizes: Mapping[str, int]) -> None:
-        """Note blobs that the store holds now; those that are noted stay as they are."""
-
-    def sizes(self, digests: Iterable[str]) -> dict[str, int]:
-        """Give the sizes of those that are noted."""
-
-    def readable(self, digests: Iterable[str]) -> set[str]:
-        """Give those that a version this actor may read holds."""
-
-    def holders(self, digests: Iterable[str]) -> dict[str, list[str]]:
-        """Give the versions that hold each blob, `model:number`, hidden ones too."""
-
-    def owners(self, manifests: Iterable[str]) -> dict[str, list[str]]:
-        """Give the versions that have each manifest, `model:number`, hidden ones too."""
-
-    def every(self, *, after: str, limit: int) -> Sequence[tuple[str, int]]:
-        """Give digest and size of noted blobs, in order, after one."""
-
-    def loose(self, *, before: datetime, after: str, limit: int) -> Sequence[tuple[str, int]]:
-        """Give blobs noted before a time that no version holds and nobody pins, after one."""
-
-    def forget(self, digest: str) -> bool:
-        """Forget a blob if still no version holds it and nobody pins it; whether it was.
-
-        Whoever notes it again waits until this work ends.
-        """
-
-    def forget_pins(self, before: datetime) -> None:
-        """Forget pins that held until before a time."""
-
-    def contents(self, digests: Iterable[str]) -> dict[str, str]:
-        """Give what is known to be inside blobs, as JSON, by digest."""
-
-    def describe(self, contents: Mapping[str, str]) -> None:
-        """Keep what is inside blobs, as JSON, by digest; those not noted stay so."""
-
-    def keep(self, manifest: Manifest) -> None:
-        """Keep a manifest and which noted blobs it names; NotFound when one is not noted."""
-
-    def attach(self, version: Version) -> None:
-        """Have a version hold the blobs of the manifest its facts name, and no others."""
-
-    def manifest(self, digest: str) -> Manifest:
-        """Give a kept manifest; NotFound; Corrupt when it is no longer what was kept."""
-
-    def manifests(self, *, after: str, limit: int) -> Sequence[str]:
-        """Give the digests of kept manifests, in order, after one."""
-
-    def sign(self, manifest: str, text: str) -> None:
-        """Keep a signature of a manifest; the same twice is kept once."""
-
-    def signatures(self, manifest: str) -> Sequence[Signature]:
-        """Give the signatures of a manifest, oldest first."""
 
 
 class Work(Protocol):

@@ -10,7 +10,7 @@ from typing import Any, Final
 from herdbook.formats.contents import Tensor
 from herdbook.formats.reading import CHUNK_BYTES, Reader, exactly
 
-LEFT_OUT: Final = "how far tensors moved was left out: it takes `pip install numpy`"
+LEFT_OUT: Final = "how far tensors moved was left out: it takes `pip install 'herdbook[formats]'`"
 
 # Every name a format gives a type that is read here, and the type as NumPy writes it. BF16 is
 # none of NumPy's: it is the upper half of a float32.

@@ -35,6 +35,9 @@ _USUAL: Final = re.compile(
 )
 
 
+_NAME_SHOWN = 80
+
+
 @dataclass(slots=True)
 class Pickle:
     """A run of opcodes.
@@ -67,8 +70,11 @@ class Pickle:
         """Whether unpickling from here would import something, rather than fail before."""
         if not self.imports or not _can_be_imported(self.imports[0]):
             # Unpickling fails there, before anything else; random bytes hold many such places.
-            registered = bool(self.imports) and self.imports[0].startswith("copyreg extension")
-            return (registered or not self.start) and self.complete and bool(self.imports)
+            if not self.imports or not self.complete:
+                return False
+            # What a program registered by number is imported by any two bytes; called, by few.
+            registered = self.imports[0].startswith("copyreg extension")
+            return not self.start or (registered and self.calls > 0)
         if self.start and self.protocol < 0 and not self.complete:
             # Any two lines of text look like an import; those that are one have short names.
             names = self.imports[0].split(".")
@@ -172,7 +178,12 @@ def _reason(one: Pickle) -> str:
     named = one.unusual or one.imports
     more = f" and {len(named) - 5} more" if len(named) > 5 else ""
     kind = "" if one.unusual else ", what tensors need"
-    return f"{begins} and imports {', '.join(named[:5])}{more}{kind}"
+    return f"{begins} and imports {', '.join(map(_shown, named[:5]))}{more}{kind}"
+
+
+def _shown(name: str) -> str:
+    short = name if len(name) <= _NAME_SHOWN else f"{name[:_NAME_SHOWN]}…"
+    return short if short.isascii() and short.isprintable() else ascii(short)
 
 
 def imports(pickles: Iterable[Pickle]) -> list[str]:

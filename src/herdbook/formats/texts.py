@@ -34,6 +34,8 @@ def model_card(head: bytes) -> Contents | None:
         >>> model_card(b"---\nlicense: mit\n---\n# majora\n").licence
         'mit'
     """
+    if not head.startswith(b"---"):
+        return None
     found = _FRONT.match(head.decode("utf-8", "replace"))
     if found is None:
         return None

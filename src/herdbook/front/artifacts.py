@@ -12,13 +12,15 @@ from herdbook.core.blobs import Said, silent
 from herdbook.core.contents import Changes, Inside
 from herdbook.core.housekeeping import Collected, Verified
 from herdbook.core.models import Version
-from herdbook.errors import Corrupt
+from herdbook.core.names import model_name
+from herdbook.errors import AlreadyExists, Corrupt, Gone, HerdbookError, NotFound
 from herdbook.front import bundling
 from herdbook.front.bundling import Carried
 from herdbook.front.door import Door
 from herdbook.front.folders import Found, found_in, hashed
 from herdbook.front.models import Registration, draft
 from herdbook.front.pulling import AT_ONCE, Pulled, Pulling, Trust, files_of
+from herdbook.services.versions import Draft
 from herdbook.storage.bundles import Written
 from herdbook.storage.cache import Cache
 
@@ -88,6 +90,7 @@ class Artifacts:
         """
         said_of_it = draft(number, **facts)
         found = found_in(Path(path), roles=roles)
+        self._refuse_early(model, number, said_of_it)
         files, new = self._sent(found, said)
         # A key that does not open must not be found out after the version is there.
         signature = sign(Manifest(files)) if sign is not None else ""
@@ -95,8 +98,37 @@ class Artifacts:
             Version, "versions.register", model=model, draft=replace(said_of_it, artifacts=files)
         )
         if signature:
-            self.sign(version.ref, signature)
+            self._signed(version.ref, signature)
         return _pushed(version, files, new)
+
+    def _signed(self, ref: str, signature: str) -> None:
+        try:
+            self.sign(ref, signature)
+        except HerdbookError as error:
+            error.message = (
+                f"{ref} is registered, but not signed: {error.message}. Sign it with "
+                f"`herdbook artifacts sign {ref} --key KEY`"
+            )
+            raise
+
+    def _refuse_early(self, model: str, number: str, said: Draft) -> None:
+        """Find out before the first byte moves what registering would refuse after the last."""
+        model_name(model)
+        for parent in said.parents:
+            self._door.call(Version, "versions.get", ref=parent)
+        if not number:
+            return
+        try:
+            there = self._door.call(Version, "versions.get", ref=f"{model}:{number}")
+        except Gone:
+            raise
+        except NotFound:
+            return
+        raise AlreadyExists(
+            f"{there.ref} is registered already, and a version never changes; leave the number out "
+            "for the next",
+            field="number",
+        )
 
     def _sent(self, found: list[Found], said: Said) -> tuple[tuple[Artifact, ...], dict[str, int]]:
         # Refused before the first byte moves, if the paths do not go together.
@@ -142,7 +174,7 @@ class Artifacts:
         ref: str,
         to: str | os.PathLike[str] | None = None,
         *,
-        link: bool = True,
+        link: bool | None = None,
         trust: Trust | None = None,
         said: Said = silent,
     ) -> Path:
@@ -150,8 +182,10 @@ class Artifacts:
 
         Args:
             ref: such as `majora@champion`.
-            to: a folder to make; left out, one in the cache, shared with everyone on this machine.
-            link: whether a file may be the store's own under a second name; else it is a copy.
+            to: a folder to make, or an empty one, or one that holds exactly these files already;
+                left out, one in the cache, shared with everyone on this machine.
+            link: whether a file may be the store's own under a second name, else it is a copy; left
+                out, unless root pulls, to whom read-only means nothing.
             trust: looks at the manifest and its signatures, and raises unless they are good.
             said: told the bytes as they arrive.
 
@@ -168,7 +202,7 @@ class Artifacts:
         ref: str,
         to: str | os.PathLike[str] | None = None,
         *,
-        link: bool = True,
+        link: bool | None = None,
         trust: Trust | None = None,
         said: Said = silent,
     ) -> Pulled:
@@ -230,11 +264,21 @@ class Artifacts:
             Collected, "artifacts.collect", grace_hours=grace_hours, dry_run=dry_run, said=said
         )
 
-    def verify(self, ref: str = "", *, read_percent: float = 0.0, said: Said = silent) -> Verified:
-        """Look for every blob, of a version or of all, and recompute the manifests."""
-        return self._door.call(
-            Verified, "artifacts.verify", ref=ref, read_percent=read_percent, said=said
-        )
+    def verify(
+        self,
+        ref: str = "",
+        *,
+        read_percent: float = 0.0,
+        remove: bool = False,
+        said: Said = silent,
+    ) -> Verified:
+        """Look for every blob, of a version or of all, and recompute the manifests.
+
+        With `remove` damaged bytes are taken out of the store, so that pushing the right ones
+        again mends the versions.
+        """
+        how = {"ref": ref, "read_percent": read_percent, "remove": remove, "said": said}
+        return self._door.call(Verified, "artifacts.verify", **how)
 
     @property
     def cache(self) -> Cache:

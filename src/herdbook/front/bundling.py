@@ -10,7 +10,7 @@ from herdbook.core.artifacts import Artifact, Files, Manifest, Signatures
 from herdbook.core.blobs import Said
 from herdbook.core.models import UNSEALED, Facts, ParentKind, Version
 from herdbook.core.wire import dumps, value
-from herdbook.errors import AlreadyExists, Corrupt, HerdbookError, Invalid, NotFound
+from herdbook.errors import AlreadyExists, Corrupt, Gone, HerdbookError, Invalid, NotFound
 from herdbook.front.door import Door
 from herdbook.services.versions import Draft
 from herdbook.storage.bundles import Packed, Written, read_bundle, write_bundle
@@ -61,12 +61,12 @@ def imported(door: Door, path: Path, *, said: Said) -> list[Carried]:
         for digest, size, chunks in bundle.blobs():
             door.take(chunks, digest=digest, size=size)
             said(size)
-        return [
-            _register(door, version, one)
-            if version.ref in fresh
-            else Carried(ref=version.ref, new=False)
-            for version, one in wanted
-        ]
+        carried = {version.ref: Carried(ref=version.ref, new=False) for version, _ in wanted}
+        # Whoever is a parent came first, wherever it stands in the archive.
+        for version, one in sorted(wanted, key=lambda pair: pair[0].created_at):
+            if version.ref in fresh:
+                carried[version.ref] = _register(door, version, one)
+        return list(carried.values())
 
 
 def _version(packed: Packed) -> Version:
@@ -82,6 +82,11 @@ def _version(packed: Packed) -> Version:
 def _is_new(door: Door, version: Version, manifest: Manifest) -> bool:
     try:
         there = door.call(Version, "versions.get", ref=version.ref)
+    except Gone as gone:
+        raise AlreadyExists(
+            f"{gone}; a number is never given again, and nothing of the archive was taken",
+            field="version",
+        ) from None
     except NotFound:
         return True
     if there.facts.manifest == manifest.digest:

@@ -71,6 +71,7 @@ class Changes(TypedDict, total=False):
     tags: Mapping[str, str] | Iterable[str]
     untag: Sequence[str]
     file_policy: str
+    trusted_keys: str | Sequence[str]
 
 
 class Models:
@@ -278,8 +279,8 @@ def changes(given: Changes) -> About:
     known: dict[str, Any] = {k: v for k, v in given.items() if v is not None}
     if "tags" in known:
         known["tags"] = names.tags(known["tags"])
-    if "untag" in known:
-        known["untag"] = _several(known["untag"])
+    for name in known.keys() & {"untag", "trusted_keys"}:
+        known[name] = _several(known[name])
     if "file_policy" in known:
         known["file_policy"] = _one_of(FilePolicy, known["file_policy"], field="file_policy")
     return About(**known)

@@ -6,6 +6,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,12 +19,14 @@ from herdbook.core.refs import version_ref
 from herdbook.errors import (
     AlreadyExists,
     Corrupt,
+    HerdbookError,
     Invalid,
     NotFound,
     Unavailable,
     Unreachable,
 )
 from herdbook.front.door import Door
+from herdbook.front.folders import found_in, hashed
 from herdbook.storage.cache import Cache
 
 AT_ONCE: Final = 4
@@ -46,6 +49,26 @@ class Pulled:
     manifest: str
     size: int
     how: Mapping[str, int]
+
+
+def _is_filled(path: Path, manifest: Manifest) -> bool:
+    """Whether a folder holds exactly the files of a version already.
+
+    Raises:
+        AlreadyExists: something else is there.
+    """
+    if not os.path.lexists(path):
+        return False
+    if path.is_dir() and not path.is_symlink():
+        if not any(path.iterdir()):
+            return False
+        with suppress(HerdbookError):
+            found = {file.path: hashed(file.place) for file in found_in(path)}
+            if found == {file.path: (file.digest, file.size) for file in manifest.files}:
+                return True
+    raise AlreadyExists(
+        f"{path} is there already, and holds something else; give a folder to be made", field="to"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +134,7 @@ class Pulling:
         ref: str,
         to: str | os.PathLike[str] | None,
         *,
-        link: bool,
+        link: bool | None,
         trust: Trust | None,
         said: Said,
     ) -> Pulled:
@@ -126,12 +149,11 @@ class Pulling:
             self.cache.remember(self._door.address, ref, manifest, version)
         else:
             path = Path(to)
-            if os.path.lexists(path):
-                raise AlreadyExists(
-                    f"{path} is there already; give a folder to be made", field="to"
-                )
-            held = self._held.present(manifest.digest) if self._held else None
-            self._filled(manifest, path, _Way(held, how, said, link=link))
+            if not _is_filled(path, manifest):
+                held = self._held.present(manifest.digest) if self._held else None
+                # Root writes into what is read-only, and so into the store.
+                linked = os.geteuid() != 0 if link is None else link
+                self._filled(manifest, path, _Way(held, how, said, link=linked))
         there = {} if how else {str(How.THERE): len(manifest.files)}
         return Pulled(path=path, manifest=manifest.digest, size=manifest.size, how=how | there)
 

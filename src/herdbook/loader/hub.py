@@ -92,7 +92,7 @@ class _Hub:
 
     def __init__(self, ref: ModelRef) -> None:
         with needs("hub", "huggingface_hub", what="hf: references"):
-            import huggingface_hub
+            import huggingface_hub.constants  # its attributes are there once imported
         self._ref = ref
         self._hub = huggingface_hub
         self._endpoint = os.environ.get("HF_ENDPOINT") or huggingface_hub.constants.ENDPOINT

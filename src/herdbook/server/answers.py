@@ -96,6 +96,7 @@ async def change(
     *args: Any,
     success: int = 200,
     secret: bool = False,
+    long: bool = False,
     **arguments: Any,
 ) -> Response:
     """Run a verb that writes, as the caller; once for an idempotency key."""
@@ -105,11 +106,11 @@ async def change(
 
     key = request.headers.get(replays.HEADER)
     if not key:
-        text = await register(request).write(caller(request).actor, job)
+        text = await register(request).write(caller(request).actor, job, long=long)
         return json_text(text, status=success)
     said = replays.digest(request, await request.body())
     keyed = replays.Keyed(key, caller(request), digest=said, secret=secret)
-    return await keyed.run(register(request), job, status=success, long=False)
+    return await keyed.run(register(request), job, status=success, long=long)
 
 
 def json_text(text: str, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:

@@ -126,7 +126,7 @@ class _Bounded(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._between = False
-        cast(dict[str, Any], self.scope).update({SAID: self._said, SENDS: sends(self)})
+        cast(dict[str, Any], self.scope)[SAID] = self._said
         self._await_head()
 
     def on_message_complete(self) -> None:
@@ -144,6 +144,7 @@ class _Bounded(HttpToolsProtocol):
         self._patience.cancel()
         self._in_head = False
         super().on_headers_complete()
+        cast(dict[str, Any], self.scope)[SENDS] = sends(self)
 
     def data_received(self, data: bytes) -> None:
         if self._between and self._repeated(data):

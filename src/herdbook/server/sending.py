@@ -50,29 +50,36 @@ class SentFile(FileResponse):
 
 
 def sends(protocol: HttpToolsProtocol) -> Sends | None:
-    """Give what sends a file over a connection, or None where bytes have to be encrypted first."""
+    """Give what answers the newest request of a connection with a file.
+
+    None where bytes have to be encrypted first.
+    """
     if sys.platform != "linux" or protocol.scheme != "http":
         return None
-    return partial(_send, protocol)
+    return partial(_send, protocol, protocol.cycle)
 
 
-async def _send(protocol: Any, path: str) -> None:
+async def _send(protocol: Any, cycle: Any, path: str) -> None:
     """Send as many bytes of a file as the headers said."""
-    cycle, transport = protocol.cycle, protocol.transport
+    transport = protocol.transport
+    # The flow is paused by anything that is not out.
     transport.set_write_buffer_limits(high=0)
     try:
         await protocol.flow.drain()
         if cycle.disconnected or transport.is_closing():
+            _gone(protocol, cycle)
             return
+        if transport.get_write_buffer_size():
+            raise Unavailable("what came before a blob is not out yet")
         with _opened(path) as file, _second(transport) as out:
-            await _parts(protocol, file, out)
+            await _parts(protocol, cycle, file, out)
     finally:
         if not transport.is_closing():
             transport.set_write_buffer_limits()
 
 
-async def _parts(protocol: Any, file: int, out: int) -> None:
-    cycle, at = protocol.cycle, 0
+async def _parts(protocol: Any, cycle: Any, file: int, out: int) -> None:
+    at = 0
     while cycle.expected_content_length and not cycle.disconnected:
         count = min(PART, cycle.expected_content_length)
         try:
@@ -84,14 +91,22 @@ async def _parts(protocol: Any, file: int, out: int) -> None:
         except BlockingIOError:
             await _writable(protocol, out)
             continue
-        except (BrokenPipeError, ConnectionError):
-            protocol.transport.abort()
+        except ConnectionError:
+            _gone(protocol, cycle)
             return
+        except OSError as error:
+            raise Unavailable(f"a blob cannot be sent: {error.strerror}") from error
         if not sent:
             raise Unavailable("a blob became shorter while it was sent")
         at += sent
         cycle.expected_content_length -= sent
         await asyncio.sleep(0)
+
+
+def _gone(protocol: Any, cycle: Any) -> None:
+    """Note that nobody is there; the transport would find out a moment later."""
+    protocol.transport.abort()
+    cycle.disconnected = True
 
 
 def _in_memory(file: int, first: int, last: int) -> bool:
@@ -114,7 +129,10 @@ async def _writable(protocol: Any, out: int) -> None:
 
 @contextlib.contextmanager
 def _opened(path: str) -> Iterator[int]:
-    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        raise Unavailable(f"a blob cannot be sent: {error.strerror}") from error
     try:
         yield fd
     finally:

@@ -99,7 +99,7 @@ def identify(work: Work, secret: str) -> tuple[Actor, Token]:
     token = work.tokens.get(body[:ID_LENGTH])
     if not token.counts(work.now()):
         raise refusal
-    return Actor(token.name, token.grants), token
+    return Actor(token.name, token.grants, token.id), token
 
 
 def used(work: Work, token: Token) -> None:

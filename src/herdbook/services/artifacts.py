@@ -15,6 +15,7 @@ from herdbook.core.artifacts import (
     blob_digest,
 )
 from herdbook.core.events import Change
+from herdbook.core.keys import Proof
 from herdbook.core.models import Version
 from herdbook.core.ports import Work
 from herdbook.core.refs import VersionRef, version_ref
@@ -24,6 +25,8 @@ from herdbook.errors import Invalid, NotFound
 PIN_FOR: Final = timedelta(days=1)
 ASKED_LIMIT: Final = 10_000
 SIGNATURE_LIMIT: Final = 4 * 1_048_576
+# Of one manifest together: who asks for them is given all at once.
+SIGNATURES_LIMIT: Final = 32 * 1_048_576
 
 
 def missing(work: Work, *, digests: Sequence[str]) -> Missing:
@@ -44,7 +47,8 @@ def missing(work: Work, *, digests: Sequence[str]) -> Missing:
 def known(work: Work, digests: Iterable[str]) -> dict[str, int]:
     """Give the sizes of those that are noted and that the actor has sent, or may read."""
     sizes = work.artifacts.sizes(digests)
-    if work.by.sees_all():
+    # To see all versions is not to see what was deleted, or what others have sent so far.
+    if work.by.rank() >= Action.ADMIN:
         return sizes
     may = work.artifacts.proven(sizes) | work.artifacts.readable(sizes)
     return {digest: size for digest, size in sizes.items() if digest in may}
@@ -110,13 +114,13 @@ def files(work: Work, ref: str | VersionRef) -> Files:
     """
     found = _with_bytes(work, ref)
     manifest = work.artifacts.manifest(found.facts.manifest)
-    signed = work.artifacts.signatures(manifest.digest)
+    signed = work.artifacts.signers(manifest.digest)
     return Files(
         ref=found.ref,
         manifest=manifest.digest,
         size=manifest.size,
         files=manifest.files,
-        signed_by=tuple(signature.by for signature in signed),
+        signed_by=tuple(by for by, _ in signed),
     )
 
 
@@ -145,25 +149,60 @@ def readable(work: Work, digest: str) -> int:
     return sizes[digest]
 
 
-def sign(work: Work, ref: str | VersionRef, *, signature: str) -> Files:
+def to_prove(work: Work, ref: str | VersionRef) -> tuple[Manifest | None, tuple[str, ...]]:
+    """Give what a signature has to be over, and the keys it may be by; None where none counts."""
+    found = _with_bytes(work, ref, action=Action.WRITE)
+    keys = work.models.get(found.model).trusted_keys
+    return (work.artifacts.manifest(found.facts.manifest) if keys else None), keys
+
+
+def sign(work: Work, ref: str | VersionRef, *, signature: str, proof: Proof | None = None) -> Files:
     """Keep a signature of a version's manifest; whoever pulls decides whose they trust.
 
+    Args:
+        work: the unit of work.
+        ref: the version.
+        signature: a Sigstore bundle as JSON text.
+        proof: which trusted key the door found it to be by; noted also when the signature is
+            here already.
+
     Raises:
-        Invalid: it is no JSON object, or over 4 MiB.
+        Invalid: it is no JSON object, or over 4 MiB, or all of them would be over 32 MiB.
     """
     found = _with_bytes(work, ref, action=Action.WRITE)
     if len(signature) > SIGNATURE_LIMIT or not _is_object(signature):
         raise Invalid(
             "a signature is a Sigstore bundle, a JSON object of at most 4 MiB", field="signature"
         )
-    before = work.artifacts.signatures(found.facts.manifest)
-    work.artifacts.sign(found.facts.manifest, signature)
-    if len(work.artifacts.signatures(found.facts.manifest)) > len(before):
-        body = {"manifest": found.facts.manifest}
+    is_new = work.artifacts.sign(found.facts.manifest, signature)
+    if is_new:
+        _refuse_many(work, found)
+    key = _noted(work, found, signature, proof)
+    if is_new or key:
+        body = {"manifest": found.facts.manifest} | ({"key": key} if key else {})
         work.record(
             Change(action="version.signed", model=found.model, number=found.number, body=body)
         )
     return files(work, found.ref)
+
+
+def _refuse_many(work: Work, found: Version) -> None:
+    signed = work.artifacts.signers(found.facts.manifest)
+    if sum(size for _, size in signed) > SIGNATURES_LIMIT:
+        raise Invalid(
+            f"{found.ref} has {len(signed) - 1:,} signatures, and this one makes them over "
+            f"{SIGNATURES_LIMIT >> 20} MiB; register a new version and sign that",
+            field="signature",
+        )
+
+
+def _noted(work: Work, found: Version, signature: str, proof: Proof | None) -> str:
+    """Note the key a signature is by, and give it when that was not known."""
+    # The reference may have moved since the door looked: a proof is of one manifest.
+    if proof is None or proof.manifest != found.facts.manifest:
+        return ""
+    is_new = work.artifacts.verify(proof.manifest, signature, key=proof.key)
+    return proof.key if is_new else ""
 
 
 def _is_object(text: str) -> bool:

@@ -8,14 +8,15 @@ from herdbook.core import names
 from herdbook.core.access import Action, missing_model
 from herdbook.core.deployments import Alias, Holding, Move, MoveKind
 from herdbook.core.events import Change
-from herdbook.core.models import Model, Status, Version, check_transition
+from herdbook.core.models import Model, Status, Version
 from herdbook.core.numbers import Number
 from herdbook.core.pages import PAGE_DEFAULT, Page
 from herdbook.core.pages import page_size as checked_size
 from herdbook.core.ports import Work
 from herdbook.core.refs import CHAMPION, LATEST, VersionRef, version_ref
 from herdbook.core.wire import plain
-from herdbook.errors import Conflict, Invalid, NotFound, RefusedMove, StaleEpoch
+from herdbook.errors import Conflict, Invalid, NotFound, StaleEpoch
+from herdbook.services.gates import check_servable
 from herdbook.services.rollback import steps_back
 
 
@@ -57,6 +58,7 @@ def promote(
     Raises:
         StaleEpoch: the alias moved since.
         RefusedMove: the version's status does not allow it.
+        Refused: it would be the champion, and no key that the model trusts signed it.
         Conflict: the alias already points there.
     """
     wanted = version_ref(ref)
@@ -263,7 +265,7 @@ def _move(
 ) -> Move:
     present = place.present
     if version is not None:
-        _check_servable(version, place.alias)
+        check_servable(work, place.entry, version, alias=place.alias)
     ends = [version] if version else []
     if present is not None:
         ends.append(work.versions.get(VersionRef(place.model, present.number)))
@@ -297,24 +299,6 @@ def _statuses(version: Version | None, present: Alias | None, alias: str) -> dic
     if version is not None:
         changes[version.number] = str(Status.PRODUCTION)
     return changes
-
-
-def _check_servable(version: Version, alias: str) -> None:
-    if version.status is Status.ARCHIVED:
-        raise RefusedMove(
-            f"{version.ref} is archived; restore it before pointing {alias} at it, with "
-            f"`herdbook versions status {version.ref} deprecated`",
-            field="ref",
-        )
-    if alias != CHAMPION:
-        return
-    if not version.sealed:
-        raise RefusedMove(
-            f"{version.ref} is {version.status}: finish it first, with "
-            f"`herdbook versions status {version.ref} development`",
-            field="ref",
-        )
-    check_transition(version.ref, version.status, Status.PRODUCTION)
 
 
 def _repoint(work: Work, place: Place, move: Move, ends: Sequence[Version]) -> None:

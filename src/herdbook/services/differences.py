@@ -2,17 +2,17 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import groupby
 from typing import Final
 
 from herdbook.core.artifacts import Artifact, Files
-from herdbook.core.blobs import Blobs
+from herdbook.core.blobs import Blobs, Opened
 from herdbook.core.contents import Changes, FileChange, TensorChange
 from herdbook.formats import Contents, Tensor, distances, survey
 from herdbook.formats.digests import LEFT_OUT
-from herdbook.services.blob_reading import BlobReader, opened
 from herdbook.services.examination import Examiner, Found
 
 SHOWN_TENSORS: Final = 10_000
@@ -218,23 +218,25 @@ class Comparison:
             self._note(distances.LEFT_OUT)
             return {}
         found: dict[str, float] = {}
-        with ExitStack() as stack:
-            readers: dict[tuple[str, str], BlobReader] = {}
-
-            def reader(side: Side, tensor: Tensor) -> BlobReader:
-                key = side.files.ref, tensor.file
-                if key not in readers:
-                    file = side.by_path[tensor.file]
-                    held = opened(self._blobs, file.digest, file.size)
-                    readers[key] = stack.enter_context(held)
-                return readers[key]
-
-            for old, new in fit:
-                one = reader(self._old, old), old
-                told = distances.distance(one, (reader(self._new, new), new))
-                if told is not None:
-                    found[new.name] = told
+        # Two files at a time: a version may have more of them than a process may open.
+        for _, pairs_of_files in groupby(sorted(fit, key=_files_of), _files_of):
+            group = list(pairs_of_files)
+            with (
+                self._opened(self._old, group[0][0]) as before,
+                self._opened(self._new, group[0][1]) as after,
+            ):
+                for old, new in group:
+                    told = distances.distance((before, old), (after, new))
+                    if told is not None:
+                        found[new.name] = told
         return found
+
+    def _opened(self, side: Side, tensor: Tensor) -> AbstractContextManager[Opened]:
+        return self._blobs.opened(side.by_path[tensor.file].digest)
+
+
+def _files_of(pair: tuple[Tensor, Tensor]) -> tuple[str, str]:
+    return pair[0].file, pair[1].file
 
 
 def _change(old: Tensor | None, new: Tensor, what: str, distance: float | None) -> TensorChange:

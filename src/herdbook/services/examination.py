@@ -14,22 +14,27 @@ from typing import Final
 
 from herdbook.core import wire
 from herdbook.core.artifacts import Artifact
+from herdbook.core.blobs import Opened
 from herdbook.core.contents import Risk
 from herdbook.core.wire import plain
-from herdbook.errors import Invalid
+from herdbook.errors import Invalid, NotFound
 from herdbook.formats import READER, Contents, Tensor, digested, look, named
 from herdbook.formats.digests import LEFT_OUT
 from herdbook.formats.onnx import outside
 from herdbook.formats.opinions import asked, opinion
-from herdbook.services.blob_reading import SMALL_BYTES, opened
 from herdbook.services.store import Store
 
 # What is read of a version's files at one time; what is left out is looked into the next time.
 READ_BYTES_LIMIT: Final = 512 << 20
+# How many tensors are held at one time: a header makes many of few bytes.
+HELD_TENSORS_LIMIT: Final = 500_000
 MEMO_BYTES_LIMIT: Final = 16 << 20
 _AT_ONCE: Final = 8
+# Up to this size many blobs may be held at once while they are looked into.
+SMALL_BYTES: Final = 1 << 20
 _BATCH: Final = 500
-NOT_LOOKED: Final = "it was not looked into, for there was too much to look into at once; try again"
+_REMEMBERED_AT_ONCE: Final = 25
+NOT_LOOKED: Final = "it was not looked into: there was too much to look into at once"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,12 +76,22 @@ class Examiner:
     Args:
         store: whose bytes.
         limit_bytes: how many it may read in its life; what is remembered costs none.
+        limit_tensors: how many it may hold in memory, remembered ones too.
     """
 
-    def __init__(self, store: Store, *, limit_bytes: int = READ_BYTES_LIMIT) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        limit_bytes: int = READ_BYTES_LIMIT,
+        limit_tensors: int = HELD_TENSORS_LIMIT,
+    ) -> None:
         self._store = store
         self._left = limit_bytes
+        self._tensors, self._limit_tensors = 0, limit_tensors
         self._known: dict[str, Found] = {}
+        # What was read in parts, of bytes nobody had verified: true for now, not for ever.
+        self._unsure: set[str] = set()
 
     def look(self, files: Sequence[Artifact]) -> dict[str, Found]:
         """Tell what is in files, by their paths; what cannot be looked into is `not looked`."""
@@ -86,8 +101,26 @@ class Examiner:
         found = self._all(list(first.values()))
         while group := list(islice(found, _BATCH)):
             known |= {digest: one for digest, one, _ in group}
+            self._unsure |= {digest for digest, _, sure in group if not sure}
             self._remember({digest: one for digest, one, sure in group if sure and one.looked})
         return {file.path: known[file.digest].called(file.path) for file in files}
+
+    def risks(self, files: Sequence[Artifact]) -> tuple[Risk, ...]:
+        """Tell which files a policy has to decide about, by path; of the rest nothing is held."""
+        told: list[Risk] = []
+        left = list(files)
+        while left:
+            group, left = left[:_BATCH], left[_BATCH:]
+            found = self.look(group)
+            # What memory did not reach for is looked into alone; what is left over of reading not.
+            again = [file for file in group if self._left > 0 and not found[file.path].looked]
+            waits = {file.path for file in again}
+            told += risks({path: one for path, one in found.items() if path not in waits})
+            self._known.clear()
+            self._unsure.clear()
+            self._tensors = 0
+            left = again + left
+        return tuple(sorted(told, key=lambda risk: risk.path))
 
     def _all(self, files: Sequence[Artifact]) -> Iterator[tuple[str, Found, bool]]:
         small = [file for file in files if file.size <= SMALL_BYTES]
@@ -99,16 +132,19 @@ class Examiner:
         yield from map(self._one, files)
 
     def _one(self, file: Artifact) -> tuple[str, Found, bool]:
-        if self._left <= 0:
+        if self._left <= 0 or self._is_full:
             return file.digest, Found(), False
-        with opened(self._store.blobs, file.digest, file.size) as reader:
-            try:
-                contents = look(reader)
-                found = Found(contents=contents, scanner=asked(), scanned=opinion(reader, contents))
-            except Invalid as error:
-                found = Found(problem=error.message.removeprefix("the file: "), scanner=asked())
+        if self._store.blobs.size(file.digest) is None:
+            raise NotFound(f"the bytes of {file.path} were removed meanwhile; push them again")
+        with self._store.blobs.opened(file.digest) as reader:
+            found = _found(reader)
             self._left -= reader.read_bytes
+            self._tensors += _tensors(found)
             return file.digest, found, reader.sure
+
+    @property
+    def _is_full(self) -> bool:
+        return self._tensors >= self._limit_tensors
 
     def recall(self, files: Sequence[Artifact]) -> dict[str, Found]:
         """Give what is remembered of files, by their paths, without looking into any."""
@@ -125,31 +161,60 @@ class Examiner:
         if found.contents is None:
             return ()
         if not found.digested:
-            contents = self.digested(file, found.contents)
-            if LEFT_OUT in contents.warnings:
-                return found.contents.tensors
-            found = self._known[file.digest] = replace(found, contents=contents, digested=True)
-            self._remember({file.digest: found})
+            found = self._digested(file, found, found.contents)
         return found.contents.tensors if found.contents else ()
+
+    def _digested(self, file: Artifact, found: Found, contents: Contents) -> Found:
+        with self._store.blobs.opened(file.digest, verified=True) as reader:
+            if file.digest in self._unsure:
+                found = self._known[file.digest] = _found(reader)
+                self._unsure.discard(file.digest)
+                if found.contents is None:
+                    return found
+                contents = found.contents
+            contents = digested(reader, contents)
+        if LEFT_OUT in contents.warnings:
+            return found
+        found = self._known[file.digest] = replace(found, contents=contents, digested=True)
+        self._remember({file.digest: found})
+        return found
 
     def digested(self, file: Artifact, contents: Contents) -> Contents:
         """Read the bytes of tensors in a file and add their digests."""
-        with opened(self._store.blobs, file.digest, file.size, verified=True) as reader:
+        with self._store.blobs.opened(file.digest, verified=True) as reader:
             return digested(reader, contents)
 
     # --- by digest ---
 
     def _remembered(self, files: Iterable[Artifact]) -> dict[str, Found]:
-        """Give what is remembered of blobs, by digest."""
-        texts = self._store.remembered({file.digest for file in files})
-        found = {digest: _read(text) for digest, text in texts.items()}
-        return {digest: one for digest, one in found.items() if one is not None}
+        """Give what is remembered of blobs, by digest, as far as memory reaches."""
+        found: dict[str, Found] = {}
+        left = iter({file.digest for file in files} - self._known.keys())
+        while not self._is_full and (group := list(islice(left, _REMEMBERED_AT_ONCE))):
+            for digest, text in self._store.remembered(group).items():
+                one = _read(text)
+                if one is not None:
+                    found[digest] = one
+                    self._tensors += _tensors(one)
+        return found
 
     def _remember(self, found: Mapping[str, Found]) -> None:
         """Remember what is in blobs, unless it takes too much space."""
         # NaN may stand in what a config says: that is not JSON, but what `json` reads again.
         texts = {digest: json.dumps(plain(one)) for digest, one in found.items()}
         self._store.remember({d: text for d, text in texts.items() if len(text) < MEMO_BYTES_LIMIT})
+
+
+def _found(reader: Opened) -> Found:
+    try:
+        contents = look(reader)
+        return Found(contents=contents, scanner=asked(), scanned=opinion(reader, contents))
+    except Invalid as error:
+        return Found(problem=error.message.removeprefix("the file: "), scanner=asked())
+
+
+def _tensors(found: Found) -> int:
+    return len(found.contents.tensors) if found.contents else 0
 
 
 def _read(text: str) -> Found | None:

@@ -105,7 +105,7 @@ def checked(store: Store, draft: Draft) -> Draft:
     """
     if not draft.artifacts:
         return replace(draft, risks=None)
-    from herdbook.services.examination import Examiner, risks
+    from herdbook.services.examination import Examiner
 
     store.check(draft.artifacts)
-    return replace(draft, risks=risks(Examiner(store).look(draft.artifacts)))
+    return replace(draft, risks=Examiner(store).risks(draft.artifacts))

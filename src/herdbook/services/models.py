@@ -29,6 +29,7 @@ class About:
         tags: tags to set; others stay.
         untag: tags to take away.
         file_policy: what a model does about files that can execute when they are loaded.
+        trusted_keys: a model's trusted keys, all of them; () for none.
     """
 
     description: str | None = None
@@ -39,6 +40,18 @@ class About:
     tags: Mapping[str, str] = field(default_factory=dict)
     untag: tuple[str, ...] = ()
     file_policy: FilePolicy | None = None
+    trusted_keys: tuple[str, ...] | None = None
+
+
+_CHANGED = (
+    "description",
+    "notes",
+    "type",
+    "owner",
+    "metadata",
+    "file_policy",
+    "trusted_keys",
+)
 
 
 def create(work: Work, model: str, *, about: About | None = None) -> Model:
@@ -63,6 +76,7 @@ def begin(work: Work, name: str, about: About) -> Model:
         created_by=work.by.name,
         updated_at=now,
         file_policy=about.file_policy,
+        trusted_keys=about.trusted_keys or (),
     )
     work.models.add(made)
     work.record(Change(action="model.registered", model=name, body=plain(made)))
@@ -150,15 +164,11 @@ def _narrowed(query: filters.Query, field: str, value: str) -> filters.Query:
 
 
 def update(work: Work, model: str, *, about: About) -> Model:
-    """Change what is known about a model; its file policy only who may also deploy."""
+    """Change what is known about a model; its policy and keys only who may also deploy."""
     work.by.allow(Action.WRITE, names.model_name(model))
     _refuse_policy(work, model, about)
     found = work.models.lock(model)
-    given = {
-        name: value
-        for name in ("description", "notes", "type", "owner", "metadata", "file_policy")
-        if (value := getattr(about, name)) is not None
-    }
+    given = {name: value for name in _CHANGED if (value := getattr(about, name)) is not None}
     if "metadata" in given:
         given["metadata"] = names.metadata(given["metadata"])
     changed = replace(found, **given, tags=retagged(found.tags, about))
@@ -172,8 +182,8 @@ def update(work: Work, model: str, *, about: About) -> Model:
 
 
 def _refuse_policy(work: Work, model: str, about: About | None) -> None:
-    """Refuse to set a policy to whom it is meant for: those who may only register."""
-    if about is not None and about.file_policy is not None:
+    """Refuse to set policy and trust to whom they are meant for: those who may only register."""
+    if about is not None and (about.file_policy, about.trusted_keys) != (None, None):
         work.by.allow(Action.DEPLOY, model)
 
 

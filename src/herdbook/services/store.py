@@ -6,7 +6,6 @@ no version holds it and nobody is about to. Whoever stores bytes looks again aft
 for what was there a moment ago may have been on its way out.
 """
 
-import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -16,19 +15,19 @@ from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
 from herdbook.core.access import Action
-from herdbook.core.artifacts import Artifact, Files, Missing
+from herdbook.core.artifacts import Artifact, Files, Missing, Signatures
 from herdbook.core.blobs import Blobs, Said, Stored, silent
 from herdbook.core.events import Change
-from herdbook.core.housekeeping import Collected, Damage, Verified
+from herdbook.core.housekeeping import Collected
 from herdbook.core.ports import Work
-from herdbook.errors import Corrupt, HerdbookError, Invalid, NotFound, Unavailable
+from herdbook.errors import Conflict, Corrupt, Invalid, Unavailable
 from herdbook.services import artifacts
 
 T = TypeVar("T")
 
 BATCH: Final = 500
+SHORT_TEXT: Final = 1 << 16
 SHOWN_DIGESTS: Final = 100
-SHOWN_DAMAGE: Final = 1_000
 
 
 class Runner(Protocol):
@@ -37,8 +36,8 @@ class Runner(Protocol):
     def read(self, job: Callable[[Work], T]) -> T:
         """Run a job that reads."""
 
-    def write(self, job: Callable[[Work], T]) -> T:
-        """Run a job that writes; leaving it commits."""
+    def write(self, job: Callable[[Work], T], *, long: bool = False) -> T:
+        """Run a job that writes; leaving it commits. `long` is one others should not wait for."""
 
 
 class Store:
@@ -51,13 +50,29 @@ class Store:
 
     def __init__(self, blobs: Blobs, runner: Runner) -> None:
         self.blobs = blobs
-        self._runner = runner
+        self.runner = runner
+
+    def claim(self) -> None:
+        """Make sure that no other register uses the store.
+
+        Raises:
+            Conflict: one does; each would collect what the other needs.
+        """
+        own = self.runner.read(lambda work: work.artifacts.register_key())
+        if self.blobs.claim(own) != own:
+            raise Conflict(
+                f"{self.blobs.address} holds the bytes of another register; give this one a store "
+                "of its own with HERDBOOK_BLOBS. To hand the store over, remove what is called "
+                "register in it",
+                field="blobs",
+            )
 
     # --- in ---
 
     def missing(self, *, digests: Sequence[str]) -> Missing:
         """Tell which blobs have to be sent before a version can hold them; others are pinned."""
-        found = self._runner.write(lambda work: artifacts.missing(work, digests=digests))
+        long = len(digests) > BATCH
+        found = self.runner.write(lambda work: artifacts.missing(work, digests=digests), long=long)
         noted = self._sizes(set(digests) - set(found.digests))
         there = self.blobs.sizes(noted)
         sent = {digest for digest, size in noted.items() if there.get(digest) == size}
@@ -65,6 +80,7 @@ class Store:
 
     def take_all(self, paths: Iterable[Path], *, said: Said = silent) -> Iterator[Stored]:
         """Take files in, and tell of each in their order when it is durable and noted."""
+        self.claim()
         coming = iter(paths)
         while group := list(islice(coming, BATCH)):
             stored = list(self.blobs.take_all(group, said=said))
@@ -81,7 +97,8 @@ class Store:
             Invalid: they are other bytes, or another number of them.
             Unavailable: they were removed while they arrived; they have to be sent again.
         """
-        known = self._runner.read(lambda work: artifacts.known(work, [digest]))
+        known = self.runner.read(lambda work: artifacts.known(work, [digest]))
+        self.claim()
         try:
             stored = self.blobs.write(chunks, digest=digest, size=size)
         except Corrupt as error:
@@ -99,7 +116,7 @@ class Store:
         if not stored:
             return set()
         sizes = {each.digest: each.size for each in stored}
-        self._runner.write(lambda work: artifacts.stored(work, sizes=sizes))
+        self.runner.write(lambda work: artifacts.stored(work, sizes=sizes))
         return sizes.keys() - self.blobs.sizes(sizes).keys()
 
     def check(self, files: Sequence[Artifact]) -> None:
@@ -111,7 +128,7 @@ class Store:
             Corrupt: it has another number of them than were sent.
         """
         # First, so that nobody learns from the store what they may not know.
-        self._runner.read(lambda work: artifacts.require(work, files))
+        self.runner.read(lambda work: artifacts.require(work, files))
         there = self.blobs.sizes({file.digest for file in files})
         for file in files:
             if file.digest not in there:
@@ -126,24 +143,29 @@ class Store:
 
     def readable(self, digest: str) -> int:
         """Give the size of a blob that is in a version the actor may read; NotFound."""
-        return self._runner.read(lambda work: artifacts.readable(work, digest))
+        return self.runner.read(lambda work: artifacts.readable(work, digest))
+
+    def signatures(self, ref: str) -> Signatures:
+        """Give the signatures of a version the actor may read."""
+        return self.runner.read(lambda work: artifacts.signatures(work, ref))
 
     # --- what is inside ---
 
     def files(self, ref: str) -> Files:
         """Give the files of a version the actor may read."""
-        return self._runner.read(lambda work: artifacts.files(work, ref))
+        return self.runner.read(lambda work: artifacts.files(work, ref))
 
     def remembered(self, digests: Iterable[str]) -> dict[str, str]:
         """Give what is known to be inside blobs, as JSON, by digest."""
-        return self._runner.read(lambda work: work.artifacts.contents(digests))
+        return self.runner.read(lambda work: work.artifacts.contents(digests))
 
     def remember(self, contents: Mapping[str, str]) -> None:
         """Keep what is inside blobs, as JSON, by digest; where that cannot be, it is let go."""
         if contents:
             # Who only reads shall not fail because others keep the database busy.
-            with suppress(Unavailable):
-                self._runner.write(lambda work: work.artifacts.describe(contents))
+            long = sum(map(len, contents.values())) > SHORT_TEXT
+            with suppress(Unavailable, Invalid):
+                self.runner.write(lambda work: work.artifacts.describe(contents), long=long)
 
     # --- keeping house ---
 
@@ -161,7 +183,8 @@ class Store:
         if not 0 <= grace_hours <= 24 * 3650:
             raise Invalid(f"a grace of {grace_hours} hours is none", field="grace_hours")
         grace = timedelta(hours=grace_hours)
-        before = self._runner.read(_admin) - grace
+        self.claim()
+        before = self.runner.read(admin) - grace
         digests: list[str] = []
         blobs = size = 0
         for digest, count in self._loose(grace):
@@ -170,11 +193,18 @@ class Store:
                 digests += [digest] if blobs <= SHOWN_DIGESTS else []
                 said(count)
         drafts = 0 if dry_run else self.blobs.sweep(before=before)
+        awaited, awaited_size = self.runner.read(lambda work: work.artifacts.awaited())
         found = Collected(
-            blobs=blobs, size=size, drafts=drafts, dry_run=dry_run, digests=tuple(digests)
+            blobs=blobs,
+            size=size,
+            drafts=drafts,
+            dry_run=dry_run,
+            digests=tuple(digests),
+            awaited=awaited,
+            awaited_size=awaited_size,
         )
         if not dry_run:
-            self._runner.write(lambda work: _tell(work, found))
+            self.runner.write(lambda work: _tell(work, found))
         return found
 
     def _loose(self, grace: timedelta) -> Iterator[tuple[str, int]]:
@@ -188,20 +218,20 @@ class Store:
         yield from self._unnoted(grace)
 
     def _loose_after(self, after: str, grace: timedelta) -> Sequence[tuple[str, int]]:
-        return self._runner.read(
+        return self.runner.read(
             lambda work: work.artifacts.loose(before=work.now() - grace, after=after, limit=BATCH)
         )
 
     def _unnoted(self, grace: timedelta) -> Iterator[tuple[str, int]]:
         """Give blobs that a writer stored and did not live to note."""
-        before = self._runner.read(lambda work: work.now()) - grace
+        before = self.runner.read(lambda work: work.now()) - grace
         held = (each for each in self.blobs.each() if each.at < before)
         while group := {each.digest: each.size for each in islice(held, BATCH)}:
             noted = self._sizes(group)
             yield from ((d, size) for d, size in group.items() if d not in noted)
 
     def _sizes(self, digests: Iterable[str]) -> dict[str, int]:
-        return self._runner.read(lambda work: work.artifacts.sizes(digests))
+        return self.runner.read(lambda work: work.artifacts.sizes(digests))
 
     def _forgotten(self, digest: str, size: int) -> bool:
         def job(work: Work) -> bool:
@@ -212,119 +242,12 @@ class Store:
             self.blobs.remove(digest)
             return True
 
-        return self._runner.write(job)
-
-    def verify(self, *, ref: str = "", read_percent: float = 0.0, said: Said = silent) -> Verified:
-        """Look for every blob, recompute every manifest, read a part of the bytes.
-
-        Args:
-            ref: only what this version has; left out, everything, which is for admins.
-            read_percent: how many of 100 blobs, drawn at random, are read and hashed; of the
-                others the size is compared.
-            said: told the bytes of each blob that was looked at.
-        """
-        if not 0 <= read_percent <= 100:
-            raise Invalid(f"{read_percent} is no percentage", field="read_percent")
-        if ref:
-            # It is recomputed as it is read.
-            found = self._runner.read(lambda work: artifacts.files(work, ref))
-            manifests, damage = 1, list[tuple[str, str]]()
-            groups = iter([{file.digest: file.size for file in found.files}])
-        else:
-            self._runner.read(_admin)
-            manifests, damage = self._manifests()
-            groups = self._noted()
-        blobs = size = read = 0
-        for group in groups:
-            there = self.blobs.sizes(group)
-            # One that no version holds may have been collected meanwhile.
-            held = self._holders(group.keys() - there.keys())
-            for digest, count in group.items():
-                if digest not in there and digest not in held:
-                    continue
-                drawn = random.random() * 100 < read_percent  # noqa: S311 - a sample, no secret
-                problem = self._problem(digest, count, there.get(digest), read=drawn)
-                damage += [(digest, problem)] if problem else []
-                blobs, size, read = blobs + 1, size + count, read + count * drawn
-                said(count)
-        return Verified(
-            manifests=manifests,
-            blobs=blobs,
-            size=size,
-            read=read,
-            damage=self._affected(damage[:SHOWN_DAMAGE]),
-            damaged=len(damage),
-        )
-
-    def _noted(self) -> Iterator[dict[str, int]]:
-        after = ""
-        while True:
-            page = self._every_after(after)
-            if page:
-                yield dict(page)
-                after = page[-1][0]
-            if len(page) < BATCH:
-                return
-
-    def _every_after(self, after: str) -> Sequence[tuple[str, int]]:
-        return self._runner.read(lambda work: work.artifacts.every(after=after, limit=BATCH))
-
-    def _problem(self, digest: str, size: int, there: int | None, *, read: bool) -> str:
-        if there is None:
-            return "it is not in the store"
-        if there != size:
-            return f"it is {there:,} bytes in the store, not {size:,}"
-        if read:
-            try:
-                for _ in self.blobs.read(digest):
-                    pass
-            except Corrupt as error:
-                return str(error)
-            except NotFound:
-                return "it is not in the store" if digest in self._holders([digest]) else ""
-        return ""
-
-    def _holders(self, digests: Iterable[str]) -> Mapping[str, Sequence[str]]:
-        return self._runner.read(lambda work: work.artifacts.holders(digests))
-
-    def _manifests(self) -> tuple[int, list[tuple[str, str]]]:
-        """Recompute every manifest; give how many there are and which are wrong."""
-        after, count, wrong = "", 0, []
-        while found := self._manifests_after(after):
-            wrong += [pair for pair in found if pair[1]]
-            after, count = found[-1][0], count + len(found)
-        return count, wrong
-
-    def _manifests_after(self, after: str) -> list[tuple[str, str]]:
-        def job(work: Work) -> list[tuple[str, str]]:
-            page = work.artifacts.manifests(after=after, limit=BATCH)
-            return [(digest, _broken(work, digest)) for digest in page]
-
-        return self._runner.read(job)
-
-    def _affected(self, damage: Sequence[tuple[str, str]]) -> tuple[Damage, ...]:
-        digests = [digest for digest, _ in damage]
-        blobs = self._holders(digests)
-        whole = self._runner.read(lambda work: work.artifacts.owners(digests))
-        return tuple(
-            Damage(
-                digest=digest,
-                problem=problem,
-                versions=(*blobs.get(digest, ()), *whole.get(digest, ())),
-            )
-            for digest, problem in damage
-        )
+        # To remove an object takes as long as its network does.
+        return self.runner.write(job, long=True)
 
 
-def _broken(work: Work, digest: str) -> str:
-    try:
-        work.artifacts.manifest(digest)
-    except HerdbookError as error:
-        return str(error)
-    return ""
-
-
-def _admin(work: Work) -> datetime:
+def admin(work: Work) -> datetime:
+    """Refuse who is no admin; give the time."""
     work.by.allow(Action.ADMIN)
     return work.now()
 

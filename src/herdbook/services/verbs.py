@@ -14,6 +14,7 @@ from herdbook.services import (
     models,
     summaries,
     transfer,
+    verifying,
     versions,
     webhooks,
 )
@@ -81,7 +82,7 @@ WRITES: Final[dict[str, Verb]] = {
 STORES: Final[dict[str, Verb]] = {
     "artifacts.missing": Store.missing,
     "artifacts.collect": Store.collect,
-    "artifacts.verify": Store.verify,
+    "artifacts.verify": verifying.verify,
     "artifacts.inspect": inspection.inspect,
     "artifacts.changes": inspection.changes,
 }

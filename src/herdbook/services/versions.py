@@ -29,6 +29,7 @@ from herdbook.core.refs import VersionRef, version_ref
 from herdbook.core.wire import dumps, plain
 from herdbook.errors import Conflict, Cycle, Immutable, Invalid
 from herdbook.services import artifacts, deployments, evaluations, models
+from herdbook.services.gates import check_signed
 from herdbook.services.models import About, differs, retagged
 from herdbook.services.policies import judged
 from herdbook.services.sight import shown, shown_text
@@ -121,6 +122,7 @@ def register(work: Work, model: str, *, draft: Draft) -> Version:
     )
     work.record(Change(action="version.registered", model=model, number=version.number, body=body))
     if draft.status is Status.PRODUCTION:
+        check_signed(work, entry, scored, new=True)
         deployments.promote(work, version.ref, reason="registered into production")
         return work.versions.get(VersionRef(model, version.number))
     return scored
@@ -241,10 +243,11 @@ def texts(
 def annotate(work: Work, ref: str | VersionRef, *, about: About) -> Version:
     """Change the description, notes and tags of a version; never what it is."""
     found = locked(work, ref, action=Action.WRITE)
-    if any(v is not None for v in (about.type, about.owner, about.metadata, about.file_policy)):
+    of_model = (about.type, about.owner, about.metadata, about.file_policy, about.trusted_keys)
+    if any(value is not None for value in of_model):
         raise Immutable(
-            f"type, owner and file policy are the model's, and the metadata of {found.ref} is part "
-            "of what it is; use tags or notes",
+            "type, owner, file policy and trusted keys are the model's, and the metadata of "
+            f"{found.ref} is part of what it is; use tags or notes",
             field="about",
         )
     changed = replace(

@@ -54,6 +54,19 @@ def test_a_file_that_is_taken_is_read_again(blobs: Blobs, data: bytes, tmp_path:
     assert b"".join(blobs.read(stored.digest)) == data
 
 
+@pytest.mark.parametrize("count", [1 << 17, 700_001, 1 << 20, (1 << 21) + 1])
+def test_a_file_of_several_reads_is_taken_in_their_order(
+    blobs: Blobs, count: int, tmp_path: Path
+) -> None:
+    data = os.urandom(count)
+    path = a_file(tmp_path, data)
+
+    stored = [blobs.take(path), *blobs.take_all([path])]
+
+    assert {each.digest for each in stored} == {digest_of(data)}
+    assert b"".join(blobs.read(digest_of(data))) == data
+
+
 @BOTH
 def test_what_is_there_already_is_not_new(blobs: Blobs, data: bytes, tmp_path: Path) -> None:
     first = blobs.write(in_chunks(data))
@@ -345,3 +358,34 @@ def test_a_sweep_takes_no_blob(blobs: Blobs) -> None:
 def test_the_address_is_told(blobs: Blobs) -> None:
     assert blobs.address
     assert "secret" not in blobs.address
+
+
+def test_the_first_register_leaves_its_mark_and_no_other_takes_it_away(blobs: Blobs) -> None:
+    stored = blobs.write([b"majora"])
+
+    first = blobs.claim("one")
+    other = blobs.claim("other")
+
+    assert (first, other) == ("one", "one")
+    assert [held.digest for held in blobs.each()] == [stored.digest]
+
+
+def test_a_blob_is_read_at_any_place(blobs: Blobs) -> None:
+    data = bytes(range(256)) * 16_384
+    stored = blobs.write(in_chunks(data))
+
+    with blobs.opened(stored.digest, verified=True) as opened:
+        assert (opened.size, opened.sure) == (len(data), True)
+        assert opened.read_at(4_000_001, 300) == data[4_000_001:4_000_301]
+        assert opened.read_at(len(data) - 3, 100) == data[-3:]
+
+
+def test_what_is_not_there_cannot_be_opened(blobs: Blobs) -> None:
+    with pytest.raises(NotFound), blobs.opened(digest_of(b"nothing")):
+        pass
+
+
+def test_sizes_tell_of_those_that_are_there(blobs: Blobs) -> None:
+    stored = blobs.write([b"majora"])
+
+    assert blobs.sizes([stored.digest, digest_of(b"nothing")]) == {stored.digest: 6}

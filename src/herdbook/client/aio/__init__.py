@@ -107,7 +107,7 @@ def connect_async(url: str | None = None, *, token: str | None = None) -> AsyncH
     how: dict[str, Any] = {"token": settings.token, "timeout_seconds": settings.timeout_seconds}
     return AsyncHerdbook(
         AsyncDoor(settings.url, **how),
-        bytes_door=RemoteDoor(settings.url, **how),
+        bytes_door=RemoteDoor(settings.url, offline=settings.offline, **how),
         cache=Cache(settings.cache, limit_bytes=settings.cache_bytes),
         offline=settings.offline,
         refresh_seconds=settings.refresh_seconds,

@@ -60,7 +60,7 @@ class AsyncArtifacts:
         ref: str,
         to: str | os.PathLike[str] | None = None,
         *,
-        link: bool = True,
+        link: bool | None = None,
         trust: Trust | None = None,
         said: Said = silent,
     ) -> Pulled:
@@ -99,7 +99,9 @@ class AsyncArtifacts:
         found: Collected = await self._run("collect", grace_hours=grace_hours, dry_run=dry_run)
         return found
 
-    async def verify(self, ref: str = "", *, read_percent: float = 0.0) -> Verified:
+    async def verify(
+        self, ref: str = "", *, read_percent: float = 0.0, remove: bool = False
+    ) -> Verified:
         """Look for every blob, of a version or of all, and recompute the manifests."""
-        found: Verified = await self._run("verify", ref, read_percent=read_percent)
+        found: Verified = await self._run("verify", ref, read_percent=read_percent, remove=remove)
         return found

@@ -11,11 +11,10 @@ from herdbook.core.access import Action
 from herdbook.core.contents import Changes, Inside
 from herdbook.core.wire import dumps
 from herdbook.server.answers import json_text, ref
-from herdbook.server.api.artifacts import moving
 from herdbook.server.api.versions import VERSION
 from herdbook.server.bodies import ModelName, VersionName
 from herdbook.server.routing import Routes
-from herdbook.server.stores import store_of
+from herdbook.server.stores import comparing, moving, store_of
 from herdbook.services import inspection
 
 ROUTES = Routes("contents")
@@ -46,4 +45,4 @@ async def changes(
     The first time this reads all the tensors that may have changed; it takes as long as that.
     """
     job = partial(inspection.changes, store_of(request), old, new, quick=quick)
-    return json_text(await moving(lambda: dumps(job())))
+    return json_text(await comparing(lambda: dumps(job())))

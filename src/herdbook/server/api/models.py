@@ -56,6 +56,13 @@ class AboutIn(In):
             "to change it takes the role `deployer`."
         ),
     ] = None
+    trusted_keys: Annotated[
+        list[str] | None,
+        Field(
+            description="Public keys as PEM, at most 16: only what one of them signed becomes the "
+            "champion of a model; to change them, all at once, takes the role `deployer`."
+        ),
+    ] = None
 
     def value(self) -> About:
         """Give it as the verbs take it."""
@@ -68,6 +75,7 @@ class AboutIn(In):
             tags=names.tags(self.tags),
             untag=tuple(self.untag),
             file_policy=self.file_policy,
+            trusted_keys=None if self.trusted_keys is None else tuple(self.trusted_keys),
         )
 
 

@@ -40,6 +40,8 @@ from herdbook.services.versions import Draft
 ROUTES = Routes("versions")
 # A version may have 10,000 files.
 WITH_FILES_BYTES = 8 * 1_048_576
+# Others do not wait for the registration of more.
+SHORT_FILES = 500
 VERSION = "/models/{model:model}/versions/{version}"
 
 
@@ -183,7 +185,10 @@ class CurrentIn(In):
 async def register(request: Request, body: RegisterIn) -> Response:
     """Register a version, and its model when that is new."""
     draft = await checked(request, body.draft())
-    return await change(request, versions.register, body.model_name, draft=draft, success=201)
+    long = len(draft.artifacts) > SHORT_FILES
+    return await change(
+        request, versions.register, body.model_name, draft=draft, success=201, long=long
+    )
 
 
 @ROUTES.add("GET", "/versions", policy=Action.READ, gives=Page[Version])
@@ -240,7 +245,8 @@ async def revise(
 ) -> Response:
     """Complete the facts of a version in draft or training."""
     draft = await checked(request, Draft(**body.facts()))
-    return await change(request, versions.revise, ref(model, version), draft=draft)
+    long = len(draft.artifacts) > SHORT_FILES
+    return await change(request, versions.revise, ref(model, version), draft=draft, long=long)
 
 
 @ROUTES.add("POST", VERSION + "/status", policy=Action.WRITE, gives=Version)

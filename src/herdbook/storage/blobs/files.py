@@ -4,18 +4,20 @@ import contextlib
 import errno
 import fcntl
 import os
+import re
 import secrets
 import stat
 import sys
-import tempfile
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Final, Self
+from typing import Final, Self
 
-from herdbook.core.blobs import Said, silent
+from herdbook.core.blobs import Held, Said, silent
 from herdbook.errors import AlreadyExists, Invalid, NotFound, Unavailable
-from herdbook.storage.blobs.passing import CHUNK, Fingerprint
+from herdbook.storage.blobs.passing import CHUNK, MARK_LIMIT
 
+_NAME: Final = re.compile(r"[0-9a-f]{64}\Z")
 DRAFT_PREFIX: Final = ".herdbook-"
 # What is read, hashed and written stays in the processor's own memory all that while; with a MiB
 # at once it does not, which costs nearly twice the time.
@@ -25,6 +27,8 @@ _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 # What a file system answers that has no hard links, or no more of them, or not from there to here.
 UNLINKABLE: Final = frozenset({errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS})
 _FICLONE: Final = 0x40049409
+# What it answers that moves no bytes from one file to another by itself.
+_UNMOVABLE: Final = UNLINKABLE | {errno.EINVAL, errno.EOPNOTSUPP, errno.EBADF}
 _KINDS: Final = {
     stat.S_IFLNK: "a symbolic link",
     stat.S_IFDIR: "a folder",
@@ -80,6 +84,21 @@ class Draft:
             written = os.write(self.fd, chunk)
             while written < len(chunk):  # a disk that is nearly full, or more than 2 GiB at once
                 written += os.write(self.fd, memoryview(chunk)[written:])
+
+    def append(self, source: int) -> int:
+        """Add about a MiB of an open file from where it stands; give how many bytes.
+
+        0 at its end, or where the system cannot move them.
+        """
+        if not hasattr(os, "copy_file_range"):
+            return 0
+        try:
+            return os.copy_file_range(source, self.fd, CHUNK)
+        except OSError as error:
+            if error.errno not in _UNMOVABLE:
+                with disk_errors(f"write in {self.path.parent}"):
+                    raise
+            return 0
 
     def clone(self, source: int) -> bool:
         """Share the blocks of an open file, where the file system can."""
@@ -180,6 +199,32 @@ class Source:
             yield buffer[:count]
         self.settle(read)
 
+    def copied_to(self, draft: Draft) -> Iterator[memoryview]:
+        """Copy its bytes into a draft, and give them as they are there; see `chunks`.
+
+        The system moves them, which takes it half of what reading and writing them takes.
+        """
+        buffer, read = memoryview(bytearray(NEAR)), 0
+        os.lseek(self.fd, 0, os.SEEK_SET)
+        while count := draft.append(self.fd):
+            end = read + count
+            if end > self.size:
+                raise self.changed()
+            while read < end:
+                with disk_errors("read a draft"):
+                    there = os.preadv(draft.fd, [buffer[: end - read]], read)
+                if not there:
+                    raise self.changed()
+                read += there
+                yield buffer[:there]
+            self._tell(read)
+        if read or not self.size:
+            self.settle(read)
+            return
+        for chunk in self.chunks():
+            draft.write(chunk)
+            yield chunk
+
     def _tell(self, read: int) -> None:
         # What is read a second time was told of the first time.
         if read > self._told:
@@ -224,6 +269,14 @@ def put_at(path: Path, chunks: Iterable[bytes]) -> None:
         for chunk in chunks:
             draft.write(chunk)
         publish_at(path, draft)
+
+
+def marked(path: Path, text: str) -> str:
+    """Write a small text at a path, unless there is one; give the one there is."""
+    with contextlib.suppress(AlreadyExists):
+        put_at(path, [text.encode()])
+    with disk_errors(f"read {path}"):
+        return path.read_text(encoding="ascii", errors="replace")[:MARK_LIMIT]
 
 
 def publish_at(path: Path, draft: Draft) -> None:
@@ -304,25 +357,23 @@ def pieces(fd: int, start: int, end: int | None) -> Iterator[bytes]:
         yield piece
 
 
-@contextlib.contextmanager
-def spooled(chunks: Iterable[bytes]) -> Iterator[tuple[IO[bytes], Fingerprint]]:
-    """Hold bytes in a temporary file, to be read again once all of them are known."""
-    passed = Fingerprint()
-    with contextlib.ExitStack() as stack:
-        with disk_errors("make a temporary file"):
-            file = stack.enter_context(tempfile.TemporaryFile())
-        for chunk in chunks:
-            passed.add(chunk)
-            with disk_errors("write a temporary file"):
-                file.write(chunk)
-        file.seek(0)
-        yield file, passed
+def held(entry: "os.DirEntry[str]", fan: str) -> Held | None:
+    """Read an entry, or nothing when it is no blob or was removed meanwhile."""
+    if not _NAME.match(entry.name) or not entry.name.startswith(fan):
+        return None
+    try:
+        found = entry.stat(follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+    if not stat.S_ISREG(found.st_mode):
+        return None
+    at = datetime.fromtimestamp(found.st_mtime, UTC)
+    return Held(digest=f"sha256:{entry.name}", size=found.st_size, at=at)
 
 
-def blocks(file: IO[bytes]) -> Iterator[bytes]:
-    """Give what a file holds from where it stands."""
-    while block := file.read(CHUNK):
-        yield block
+def look_of(found: os.stat_result) -> tuple[int, int, int]:
+    """Give what of a file changes when somebody writes it: inode, size and time."""
+    return (found.st_ino, found.st_size, found.st_mtime_ns)
 
 
 def _identity(found: os.stat_result) -> tuple[int, int, int, int]:

@@ -6,18 +6,18 @@ synced before anyone is told of it.
 
 import contextlib
 import os
-import re
 import stat
 import threading
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import Final
 
 from herdbook.core.artifacts import blob_digest
-from herdbook.core.blobs import Held, How, Said, Stored, silent
+from herdbook.core.blobs import Held, How, Opened, Said, Stored, silent
 from herdbook.errors import Corrupt, NotFound, Unavailable
 from herdbook.storage.blobs.files import (
     DRAFT_PREFIX,
@@ -26,6 +26,9 @@ from herdbook.storage.blobs.files import (
     Source,
     abandoned,
     disk_errors,
+    held,
+    look_of,
+    marked,
     own_folder,
     pieces,
     publish_at,
@@ -33,13 +36,12 @@ from herdbook.storage.blobs.files import (
     sync_folder,
     taken,
 )
-from herdbook.storage.blobs.passing import CHUNK, Fingerprint, damaged, span, verified
+from herdbook.storage.blobs.opening import opened
+from herdbook.storage.blobs.passing import CHUNK, MARK, Fingerprint, damaged, span, verified
 from herdbook.storage.blobs.syncing import sync_files, sync_folders
 
 KNOWN_LIMIT: Final = 65_536
 GROUP: Final = 200
-
-_NAME: Final = re.compile(r"[0-9a-f]{64}\Z")
 _FANS: Final = tuple(f"{number:02x}" for number in range(256))
 
 
@@ -55,6 +57,7 @@ class FolderBlobs:
         self._sizes = self._folder / "sizes"
         self._blobs = self._folder / "sha256"
         self._ready = False
+        self._owner = ""
         self._making = threading.Lock()
         # What this process wrote or verified, by the inode, size and time it had then.
         self._known: dict[str, tuple[int, int, int]] = {}
@@ -70,7 +73,7 @@ class FolderBlobs:
         """Give the size of a blob, or None when it is not there."""
         with disk_errors(f"look into {self._folder}"):
             try:
-                found = self._path(digest).lstat()
+                found = os.lstat(self._where(digest))
             except FileNotFoundError:
                 return None
         return found.st_size if stat.S_ISREG(found.st_mode) else None
@@ -89,7 +92,7 @@ class FolderBlobs:
                 except FileNotFoundError:
                     continue
             with entries:
-                yield from filter(None, (_held(entry, fan) for entry in entries))
+                yield from filter(None, (held(entry, fan) for entry in entries))
 
     # --- out ---
 
@@ -101,7 +104,7 @@ class FolderBlobs:
                 found = path.lstat()
             except FileNotFoundError:
                 raise self._missing(digest) from None
-        return path if self._known.get(digest) == _mark(found) else None
+        return path if self._known.get(digest) == look_of(found) else None
 
     def verify(self, digest: str) -> None:
         """Read a whole blob, unless it was verified and nobody touched it since; Corrupt."""
@@ -110,6 +113,10 @@ class FolderBlobs:
             self._verify(digest, fd)
         finally:
             os.close(fd)
+
+    def opened(self, digest: str, *, verified: bool = False) -> AbstractContextManager[Opened]:
+        """Open a blob to read parts of it."""
+        return opened(self, digest, verified=verified)
 
     def read(self, digest: str, *, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         """Give the bytes; a whole blob is verified, see the port."""
@@ -175,7 +182,7 @@ class FolderBlobs:
 
     def _verify(self, digest: str, fd: int) -> None:
         found = os.fstat(fd)
-        if self._known.get(digest) == _mark(found):
+        if self._known.get(digest) == look_of(found):
             return
         try:
             Fingerprint.of(pieces(fd, 0, None)).check(digest)
@@ -187,7 +194,7 @@ class FolderBlobs:
     def _trust(self, digest: str, found: os.stat_result) -> None:
         if len(self._known) >= KNOWN_LIMIT:
             self._known.clear()
-        self._known[digest] = _mark(found)
+        self._known[digest] = look_of(found)
 
     # --- in ---
 
@@ -272,9 +279,8 @@ class FolderBlobs:
                 passed = Fingerprint.of(pieces(draft.fd, 0, None))
                 source.settle(passed.size)
             else:
-                for chunk in source.chunks():
+                for chunk in source.copied_to(draft):
                     passed.add(chunk)
-                    draft.write(chunk)
             return self._publish(draft, passed)
 
     def _met(self, passed: Fingerprint) -> Stored:
@@ -317,6 +323,12 @@ class FolderBlobs:
 
     # --- keeping house ---
 
+    def claim(self, key: str) -> str:
+        """Leave the mark of a register, see the port."""
+        self._make()
+        self._owner = self._owner or marked(self._folder / MARK, key)
+        return self._owner
+
     def remove(self, digest: str) -> None:
         """Remove a blob; what is not there is no error."""
         self._known.pop(digest, None)
@@ -340,8 +352,11 @@ class FolderBlobs:
         self._known.clear()
 
     def _path(self, digest: str) -> Path:
+        return Path(self._where(digest))
+
+    def _where(self, digest: str) -> str:
         name = blob_digest(digest).removeprefix("sha256:")
-        return self._blobs / name[:2] / name
+        return f"{self._blobs}/{name[:2]}/{name}"
 
     def _opened(self, digest: str) -> int:
         try:
@@ -379,21 +394,3 @@ class _Drafted:
 
     draft: Draft
     passed: Fingerprint
-
-
-def _held(entry: "os.DirEntry[str]", fan: str) -> Held | None:
-    """Read an entry, or nothing when it is no blob or was removed meanwhile."""
-    if not _NAME.match(entry.name) or not entry.name.startswith(fan):
-        return None
-    try:
-        found = entry.stat(follow_symlinks=False)
-    except FileNotFoundError:
-        return None
-    if not stat.S_ISREG(found.st_mode):
-        return None
-    at = datetime.fromtimestamp(found.st_mtime, UTC)
-    return Held(digest=f"sha256:{entry.name}", size=found.st_size, at=at)
-
-
-def _mark(found: os.stat_result) -> tuple[int, int, int]:
-    return (found.st_ino, found.st_size, found.st_mtime_ns)

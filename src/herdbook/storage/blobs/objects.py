@@ -6,17 +6,16 @@ sees; a lifecycle rule of the bucket removes them (AbortIncompleteMultipartUploa
 """
 
 import contextlib
-import os
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import obstore
 from obstore.exceptions import (
@@ -30,10 +29,21 @@ from obstore.exceptions import (
 from obstore.store import MemoryStore, from_url
 
 from herdbook.core.artifacts import blob_digest
-from herdbook.core.blobs import Held, How, Said, Stored, silent
+from herdbook.core.blobs import Held, How, Opened, Said, Stored, silent
 from herdbook.errors import Corrupt, Invalid, NotFound, Unavailable
-from herdbook.storage.blobs.files import Source, blocks, put_at, refuse_taken, spooled
-from herdbook.storage.blobs.passing import CHUNK, Fingerprint, damaged, span, verified
+from herdbook.storage.blobs.connecting import client, refuse_other, tries
+from herdbook.storage.blobs.files import Source, put_at, refuse_taken
+from herdbook.storage.blobs.opening import opened
+from herdbook.storage.blobs.passing import (
+    CHUNK,
+    MARK,
+    MARK_LIMIT,
+    Fingerprint,
+    damaged,
+    span,
+    verified,
+)
+from herdbook.storage.blobs.spooling import blocks, spooled
 
 # One request moves so much; more than that is held in memory nowhere, times AT_ONCE.
 PART: Final = 8 << 20
@@ -42,7 +52,6 @@ FILES_AT_ONCE: Final = 4
 PARTS_LIMIT: Final = 9_000  # S3 takes 10,000
 PATIENCE: Final = timedelta(seconds=60)
 
-_PLAIN_HTTP: Final = ("AWS_ALLOW_HTTP", "AZURE_ALLOW_HTTP", "GOOGLE_ALLOW_HTTP")
 _KEY: Final = re.compile(r"sha256/([0-9a-f]{2})/(\1[0-9a-f]{62})\Z")
 _STATUS: Final = re.compile(r"\b(?:status|Status)[^0-9]{0,20}([45]\d\d)\b")
 
@@ -58,6 +67,7 @@ class ObjectBlobs:
     def __init__(self, store: Any, address: str) -> None:
         self._store = store
         self.address = address
+        self._owner = ""
 
     @classmethod
     def at(cls, address: str, *, patience: timedelta = PATIENCE) -> "ObjectBlobs":
@@ -72,11 +82,9 @@ class ObjectBlobs:
         """
         if address.startswith("memory:"):
             return cls(MemoryStore(), "memory:")
-        _refuse_other(address)
+        refuse_other(address)
         try:
-            store = from_url(
-                address, client_options=_client(patience), retry_config=_tries(patience)
-            )
+            store = from_url(address, client_options=client(patience), retry_config=tries(patience))
         except (BaseError, ValueError):
             raise Invalid(
                 f"{address} cannot be opened: look for the settings of the bucket in the "
@@ -125,6 +133,10 @@ class ObjectBlobs:
             yield from filter(None, map(_held, batch))
 
     # --- out ---
+
+    def opened(self, digest: str, *, verified: bool = False) -> AbstractContextManager[Opened]:
+        """Open a blob to read parts of it."""
+        return opened(self, digest, verified=verified)
 
     def read(self, digest: str, *, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         """Give the bytes, several parts fetched at once; a whole blob is verified."""
@@ -264,6 +276,16 @@ class ObjectBlobs:
 
     # --- keeping house ---
 
+    def claim(self, key: str) -> str:
+        """Leave the mark of a register, see the port."""
+        if not self._owner:
+            with self._errors("read whose store it is"):
+                with contextlib.suppress(AlreadyExistsError, PreconditionError):
+                    obstore.put(self._store, MARK, key.encode(), mode="create", use_multipart=False)
+                found = bytes(obstore.get_range(self._store, MARK, start=0, end=MARK_LIMIT))
+            self._owner = found.decode("ascii", errors="replace")
+        return self._owner
+
     def remove(self, digest: str) -> None:
         """Remove a blob; what is not there is no error."""
         with self._errors("remove a blob"), contextlib.suppress(FileNotFoundError):
@@ -286,16 +308,6 @@ class ObjectBlobs:
         except (BaseError, OSError) as error:
             # Not with its own words: they may hold what was signed, or a token.
             raise Unavailable(f"cannot {doing}: {self.address} {_answer(error)}") from None
-
-
-def _refuse_other(address: str) -> None:
-    parts = urlsplit(address)
-    if "@" in parts.netloc or parts.query or parts.fragment or not parts.netloc:
-        raise Invalid(
-            "the address of a bucket is its name and a prefix, such as s3://bucket/models; "
-            "credentials belong into the environment",
-            field="blobs",
-        )
 
 
 def _answer(error: Exception) -> str:
@@ -342,19 +354,6 @@ class _Sending:
             if self.error is None:
                 raise
             raise self.error from None
-
-
-def _client(patience: timedelta) -> Any:
-    # What is set here takes the place of what obstore would read from the environment.
-    plain = any(os.environ.get(name, "").lower() in {"1", "true"} for name in _PLAIN_HTTP)
-    connecting = min(patience, timedelta(seconds=5))
-    return {"timeout": patience, "connect_timeout": connecting, "allow_http": plain}
-
-
-def _tries(patience: timedelta) -> Any:
-    longest = min(patience, timedelta(seconds=5))
-    backoff = {"init_backoff": timedelta(milliseconds=100), "max_backoff": longest, "base": 2}
-    return {"max_retries": 5, "retry_timeout": 3 * patience, "backoff": backoff}
 
 
 def _key(digest: str) -> str:

@@ -7,6 +7,9 @@ from typing import Final
 from herdbook.errors import Corrupt, Invalid
 
 CHUNK: Final = 1 << 20
+# What a store says whose it is.
+MARK: Final = "register"
+MARK_LIMIT: Final = 100
 
 
 class Fingerprint:

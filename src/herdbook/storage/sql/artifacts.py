@@ -12,6 +12,7 @@ from sqlalchemy import (
     case,
     delete,
     exists,
+    func,
     insert,
     select,
     update,
@@ -27,6 +28,7 @@ from herdbook.storage.sql.prepared import Prepared
 from herdbook.storage.sql.rows import micros, moment
 from herdbook.storage.sql.tables import (
     blobs,
+    identity,
     manifest_blobs,
     manifests,
     models,
@@ -62,13 +64,17 @@ class SqlArtifacts:
         self._versions = versions
         self._now = now
 
+    def register_key(self) -> str:
+        """Give what tells this register from every other."""
+        return str(self._connection.execute(select(identity.c.key)).scalar_one())
+
     # --- blobs ---
 
     def pin(self, digests: Iterable[str], *, until: datetime, proven: bool) -> None:
         """Keep blobs from being collected until a time, whether they are there yet or not."""
         pinned = sorted(set(digests))
         rows = [
-            {"digest": digest, "by": self._by.name, "until": micros(until), "proven": int(proven)}
+            {"digest": digest, "by": self._by.sender, "until": micros(until), "proven": int(proven)}
             for digest in pinned
         ]
         # Whoever forgets one of them either is done or waits for this work, and sees its pins.
@@ -95,7 +101,7 @@ class SqlArtifacts:
     def proven(self, digests: Iterable[str]) -> set[str]:
         """Give those whose bytes this actor has sent, under a pin that still holds."""
         asked = select(pins.c.digest).where(
-            pins.c.by == self._by.name, pins.c.proven == 1, pins.c.until > micros(self._now)
+            pins.c.by == self._by.sender, pins.c.proven == 1, pins.c.until > micros(self._now)
         )
         return {row[0] for row in self._those(asked, pins.c.digest, digests)}
 
@@ -178,15 +184,28 @@ class SqlArtifacts:
         )
         return ~held, ~pinned
 
+    def awaited(self) -> tuple[int, int]:
+        """Count noted blobs that no version holds and somebody pins, and add up their bytes."""
+        unheld, unpinned = self._unheld()
+        asked = select(func.count(), func.coalesce(func.sum(blobs.c.size), 0))
+        count, size = self._connection.execute(asked.where(unheld, ~unpinned)).one()
+        return int(count), int(size)
+
+    def lock(self, digest: str) -> None:
+        """Keep every other writer who notes, pins or names a blob waiting until this work ends."""
+        # A transaction that writes on SQLite is alone as it is.
+        own = blobs.c.digest == digest
+        self._connection.execute(select(blobs.c.id).where(own).with_for_update())
+
     def forget(self, digest: str) -> bool:
         """Forget a blob if still no version holds it and nobody pins it; whether it was.
 
         The row stays locked until the work ends: whoever notes it again waits for that.
         """
-        own = blobs.c.digest == digest
         # Locked first, and looked at by a statement that begins after: under READ COMMITTED one
         # that had begun before would not see whom it waited for.
-        self._connection.execute(select(blobs.c.id).where(own).with_for_update())
+        self.lock(digest)
+        own = blobs.c.digest == digest
         gone = self._connection.execute(delete(blobs).where(own, *self._unheld()))
         return bool(gone.rowcount)
 
@@ -281,8 +300,8 @@ class SqlArtifacts:
 
     # --- signatures ---
 
-    def sign(self, manifest: str, text: str) -> None:
-        """Keep a signature of a manifest; the same twice is kept once."""
+    def sign(self, manifest: str, text: str) -> bool:
+        """Keep a signature of a manifest; whether it is new, for the same is kept once."""
         row = {
             "manifest_id": self._id(manifest),
             "digest": digest_of(text.encode()),
@@ -290,17 +309,47 @@ class SqlArtifacts:
             "at": micros(self._now),
             "by": self._by.name,
         }
-        self._connection.execute(self._adding(signatures).on_conflict_do_nothing(), row)
+        adding = self._adding(signatures).on_conflict_do_nothing().returning(signatures.c.id)
+        return self._connection.execute(adding, row).scalar_one_or_none() is not None
+
+    def signers(self, manifest: str) -> Sequence[tuple[str, int]]:
+        """Give who sent the signatures of a manifest and how long each is, oldest first."""
+        asked = (
+            select(signatures.c.by, func.length(signatures.c.doc))
+            .join(manifests, manifests.c.id == signatures.c.manifest_id)
+            .where(manifests.c.digest == manifest)
+            .order_by(signatures.c.id)
+        )
+        return [(row[0], int(row[1])) for row in self._connection.execute(asked)]
+
+    def verify(self, manifest: str, text: str, *, key: str) -> bool:
+        """Note which key a kept signature was verified to be by; whether that is new."""
+        own = (
+            signatures.c.manifest_id == self._id(manifest),
+            signatures.c.digest == digest_of(text.encode()),
+            signatures.c.key.is_distinct_from(key),
+        )
+        noted = self._connection.execute(update(signatures).where(*own).values(key=key))
+        return bool(noted.rowcount)
+
+    def verified_keys(self, manifest: str) -> set[str]:
+        """Give the digests of the keys that signatures of a manifest were verified to be by."""
+        asked = (
+            select(signatures.c.key)
+            .join(manifests, manifests.c.id == signatures.c.manifest_id)
+            .where(manifests.c.digest == manifest, signatures.c.key.is_not(None))
+        )
+        return {row[0] for row in self._connection.execute(asked)}
 
     def signatures(self, manifest: str) -> Sequence[Signature]:
         """Give the signatures of a manifest, oldest first."""
         asked = (
-            select(signatures.c.doc, signatures.c.at, signatures.c.by)
+            select(signatures.c.doc, signatures.c.at, signatures.c.by, signatures.c.key)
             .join(manifests, manifests.c.id == signatures.c.manifest_id)
             .where(manifests.c.digest == manifest)
             .order_by(signatures.c.id)
         )
         return [
-            Signature(text=row.doc, at=moment(row.at), by=row.by)
+            Signature(text=row.doc, at=moment(row.at), by=row.by, key=row.key or "")
             for row in self._connection.execute(asked)
         ]

@@ -304,6 +304,14 @@ blobs = Table(
     Index(None, "at", "digest"),
 )
 
+# Which register this is: a store of bytes serves one.
+identity = Table(
+    "identity",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("key", Word, nullable=False),
+)
+
 # Who is about to need which bytes, and whether they have shown that they have them.
 pins = Table(
     "pins",
@@ -351,5 +359,6 @@ signatures = Table(
     Column("doc", Text, nullable=False),
     Column("at", BigInteger, nullable=False),
     Column("by", Word, nullable=False),
+    Column("key", Word, nullable=True),
     UniqueConstraint("manifest_id", "digest"),
 )

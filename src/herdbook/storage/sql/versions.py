@@ -89,7 +89,8 @@ class SqlVersions:
         if model.tombstone is not None:
             return Gone(f"the model {ref.model} was deleted {tombstone(model.tombstone)}")
         if row is not None:
-            return Gone(f"{ref} was deleted {tombstone(row.tombstone)}", field="ref")
+            told = f"{ref} was deleted {tombstone(row.tombstone)}"
+            return Gone(f"{told}; `herdbook versions restore {ref}` takes it back", field="ref")
         if ref.number:
             hint = f"`herdbook versions {ref.model}` shows those there are"
             return NotFound(f"{ref.model} has no version {ref.number}; {hint}", field="ref")

@@ -1,5 +1,7 @@
 """Artifacts: blobs, who is about to need them, manifests and their signatures."""
 
+import secrets
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -36,6 +38,16 @@ def _blobs() -> None:
         sqlite_with_rowid=False,
     )
     _index("pins", "until")
+
+
+def _identity() -> None:
+    table = op.create_table(
+        "identity",
+        sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("key", Word, nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_identity"),
+    )
+    op.bulk_insert(table, [{"id": 1, "key": secrets.token_hex(16)}])
 
 
 def _manifests() -> None:
@@ -87,6 +99,7 @@ def _signatures() -> None:
         sa.Column("doc", sa.Text(), nullable=False),
         sa.Column("at", sa.BigInteger(), nullable=False),
         sa.Column("by", Word, nullable=False),
+        sa.Column("key", Word, nullable=True),
         sa.ForeignKeyConstraint(
             ["manifest_id"], ["manifests.id"], name="fk_signatures_manifest_id"
         ),
@@ -97,5 +110,5 @@ def _signatures() -> None:
 
 def upgrade() -> None:
     """Make the tables of the bytes."""
-    for make in (_blobs, _manifests, _holders, _signatures):
+    for make in (_identity, _blobs, _manifests, _holders, _signatures):
         make()

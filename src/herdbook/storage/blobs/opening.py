@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from herdbook.core.blobs import Blobs
+from herdbook.core.blobs import Blobs, Opened
 from herdbook.errors import Unavailable
 
 # Up to this size a blob that is no file here is read as a whole, and so verified, at once.
@@ -71,24 +71,12 @@ class Whole:
         return self._data[offset : offset + length]
 
 
-BlobReader = OnDisk | Ranged | Whole
-
-
 @contextmanager
-def opened(blobs: Blobs, digest: str, size: int, *, verified: bool = False) -> Iterator[BlobReader]:
-    """Open a blob.
-
-    Args:
-        blobs: where it is.
-        digest: which.
-        size: its bytes.
-        verified: make sure of all its bytes first, where that costs a read too.
-
-    Raises:
-        NotFound: it is not there.
-        Corrupt: it is not what it must be, where that was found.
-    """
+def opened(blobs: Blobs, digest: str, *, verified: bool) -> Iterator[Opened]:
+    """Open a blob of a store, see the port."""
+    size = blobs.size(digest)
     path = blobs.file(digest)
+    assert size is not None  # noqa: S101 - else `file` has raised
     if path is None and verified:
         blobs.verify(digest)
         path = blobs.file(digest)
