@@ -61,7 +61,9 @@ def _statement(signature: str) -> Any:
 # --- with upstream's own tool ---
 
 
-@pytest.mark.parametrize("curve", [ec.SECP256R1(), ec.SECP384R1(), ec.SECP521R1()], ids=str)
+@pytest.mark.parametrize(
+    "curve", [ec.SECP256R1(), ec.SECP384R1(), ec.SECP521R1()], ids=lambda c: c.name
+)
 def test_upstream_verifies_what_we_signed(
     tmp_path: Path, folder: Path, curve: ec.EllipticCurve
 ) -> None:

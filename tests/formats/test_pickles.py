@@ -100,13 +100,17 @@ def test_a_pickle_is_marked_executable_and_never_run(
         b"cos\nmkdir\n(S'/nowhere'\ntR.",
         b"\x80\x04\x8c\x02os\x94\x8c\x05mkdir\x94\x93\x94\x8c\x01x\x85R.",
         b"\x80\x04\x8c\x02osq\x00\x8c\x05mkdirq\x010h\x00h\x01\x93.",
-        b"\x80\x02\x82\x05.",
+        b"\x80\x02\x82\x05)R.",
         b"\x80\x04N0cantigravity\ny\n.",
     ],
 )
 def test_every_way_to_import_is_seen(data: bytes) -> None:
     for whole in (data, bytes(100) + data):
         assert look(Bytes(whole)).executable
+
+
+def test_an_import_by_number_is_seen_at_the_beginning_though_nothing_is_called() -> None:
+    assert look(Bytes(b"\x80\x02\x82\x05.")).executable
 
 
 @pytest.mark.parametrize(

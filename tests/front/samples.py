@@ -40,7 +40,8 @@ def classifier(folder: Path, tensors: dict[str, Any], labels: list[str]) -> Path
 @contextmanager
 def opened(home: Path) -> Iterator[tuple[LocalDoor, Herdbook]]:
     """A register of this machine, with the door behind it."""
-    door = open_door(Settings(home=home))
+    # Its own store too, whatever the environment says.
+    door = open_door(Settings(home=home, blobs=str(home / "blobs")))
     assert isinstance(door, LocalDoor)
     try:
         yield door, Herdbook(door)
