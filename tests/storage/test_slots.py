@@ -3,6 +3,7 @@
 import os
 import stat
 import subprocess
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -431,13 +432,17 @@ def _as_nobody(folder: Path) -> str:
         return answers.read()
 
 
+@pytest.fixture
+def open_to_all() -> Iterator[Path]:
+    """A folder that others reach; the tests' own lies in one that is closed to them."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody else")
-def test_who_has_no_rights_is_told_so_and_may_look(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> None:
-    folder = tmp_path_factory.mktemp("shared") / "models"
-    for parent in (folder.parent, folder.parent.parent, folder.parent.parent.parent):
-        parent.chmod(0o755)
+def test_who_has_no_rights_is_told_so_and_may_look(open_to_all: Path) -> None:
+    folder = open_to_all / "models"
     slots = Slots(folder)
     staged(slots, "blue", "majora:v1")
     slots.switch("blue")
