@@ -120,14 +120,17 @@ def _plain(file: Path, home: Path) -> Reading:
     }
 
 
-def _kept(kind: Callable[[Path], Keeper], home: Path, model: Path) -> tuple[str, Reading]:
+def _kept(
+    kind: Callable[[Path], Keeper], home: Path, model: Path, *, leave: bool = False
+) -> tuple[str, Reading]:
     """Let one keep a folder in a store of its own; the same bytes have to come out of it."""
     own = home / "keeper"
-    own.mkdir()
+    own.mkdir(parents=True)
     keeper = kind(own)
     found = keeper.push(model, "v1")
     _same(model, keeper.out("v1", own / "out"))
-    shutil.rmtree(own)
+    if not leave:
+        shutil.rmtree(own)
     reading = {name: found[name] for name in ("wall", "cpu", "resident")}
     call = found.get("call", {})
     return keeper.name, reading | {f"call_{name}": call[name] for name in call if name != "path"}
@@ -192,14 +195,18 @@ def _beside(
 
 def _small(bench: Bench) -> Iterator[Row]:
     taken: Taken = {}
-    for turn in range(bench.sizes.rounds):
-        with _scratch(bench, f"small-{turn}") as (home, model):
+    # Nothing is removed before the end: for minutes after many files were, ext4 makes new ones
+    # slowly, and whoever comes first pays.
+    with _scratch(bench, "small") as (stores, models):
+        for turn in range(bench.sizes.rounds):
+            home, model = stores / str(turn), models / str(turn)
+            home.mkdir()
             weights.small_files(model, bench.sizes.files, seed=turn)
             copied = spent([["cp", "-r", model, home / "copy"]], cwd=home, env=dict(os.environ))
             _note(taken, "cp", {"wall": copied["wall"], "cpu": copied["cpu"]})
             # The others take so long that once is enough.
             for kind in bench.there(() if turn else NAMES[:2]):
-                _note(taken, *_kept(kind, home, model))
+                _note(taken, *_kept(kind, home / kind.__name__, model, leave=True))
     found = {name: median(readings) for name, readings in taken.items()}
     ours, plain = found[Herdbook.name], found["cp"]
     group = (

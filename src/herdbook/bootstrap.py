@@ -13,7 +13,7 @@ from herdbook.core.blobs import How, Said, Stored, silent
 from herdbook.core.models import Version
 from herdbook.core.pages import Page
 from herdbook.core.ports import Work
-from herdbook.errors import Invalid, Owned
+from herdbook.errors import Invalid, Owned, Unreachable
 from herdbook.front.book import Herdbook
 from herdbook.front.door import Door
 from herdbook.front.resolver import Resolver
@@ -194,6 +194,11 @@ def open_door(settings: Settings) -> Door:
     address = settings.database_url
     if address.startswith(("http://", "https://")):
         return _remote(address, settings)
+    if settings.offline and not address.startswith("sqlite:"):
+        raise Unreachable(
+            "HERDBOOK_OFFLINE=1 forbids to connect to a database server; use a register in a file, "
+            "or a server whose versions were pulled before"
+        )
     if not settings.url:
         settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:

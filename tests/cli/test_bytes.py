@@ -96,7 +96,9 @@ def test_doctor_finds_a_store_that_is_no_folder(run: Run, findings: Findings, ho
     assert run("doctor").status == 1
 
 
-@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="a folder nobody can write to")
+@pytest.mark.skipif(
+    not Path("/proc/self").is_dir(), reason="no /proc here: there nobody can write, not even root"
+)
 @pytest.mark.usefixtures("example")
 def test_doctor_finds_a_store_that_cannot_be_written(
     findings: Findings, monkeypatch: pytest.MonkeyPatch

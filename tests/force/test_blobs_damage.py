@@ -17,6 +17,7 @@ from herdbook.core.blobs import Blobs, How, Stored
 from herdbook.errors import AlreadyExists, Corrupt, HerdbookError, Invalid, NotFound, Unavailable
 from herdbook.storage.blobs import opened
 from herdbook.storage.blobs.folder import FolderBlobs
+from tests.disks import small
 
 MEBIBYTE = 1 << 20
 FLIPS = 200
@@ -238,13 +239,8 @@ def test_a_file_that_is_removed_while_it_is_read_is_refused(either: Blobs, tmp_p
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of eight mebibytes."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)]
-    if subprocess.run(mount, check=False, capture_output=True).returncode:
-        pytest.skip("only root may mount a small disk")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    with small(tmp_path / "small", "8m") as folder:
+        yield folder
 
 
 def test_a_full_disk_leaves_nothing_half_done(small_disk: Path, tmp_path: Path) -> None:

@@ -155,6 +155,17 @@ def test_a_search_made_too_long_is_given_up_and_says_so() -> None:
     assert look(Bytes(b"\0" + b"\x80\x02" * 2_000)).executable
 
 
+@pytest.mark.parametrize("number", [b"1", b"0x1f", b"017", b"-0x1", b" 1", b"00", b"1_0"])
+@pytest.mark.parametrize("before", [b"", b"\0\1 a header \n"])
+def test_a_number_is_read_as_unpicklers_read_it(number: bytes, before: bytes, marker: Path) -> None:
+    first = b"\x80\x02I" + number + b"\n0"
+    data = first + attack(marker)[2:]
+    pickle.loads(data)  # noqa: S301 - the control: it does work
+
+    assert marker.exists()
+    assert "posix.mkdir" in look(Bytes(before + data)).executable[0]
+
+
 def test_random_bytes_are_not_taken_for_pickles() -> None:
     data = random.Random(7).randbytes(24 * 2**20)  # noqa: S311 - the same bytes each time
 

@@ -18,24 +18,7 @@ from herdbook.front.book import Herdbook
 from herdbook.services.store import Store
 from herdbook.storage.blobs.folder import FolderBlobs
 from tests.formats.samples import header, onnx_model, torch_file
-from tests.front.samples import classifier, connected, opened, weights
-from tests.running import served
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real server; each test uses models of its own."""
-    home = tmp_path_factory.mktemp("server")
-    with served(f"sqlite:///{home}/herdbook.db", HERDBOOK_HOME=str(home)) as address:
-        yield address
-
-
-@pytest.fixture(params=["local", "server"])
-def book(request: pytest.FixtureRequest) -> Iterator[Herdbook]:
-    """A register of this machine, and one behind a server."""
-    local = request.param == "local"
-    with connected("" if local else request.getfixturevalue("server")) as found:
-        yield found
+from tests.front.samples import classifier, opened, weights
 
 
 def pushed(book: Herdbook, model: str, folder: Path, **facts: Any) -> str:

@@ -4,7 +4,6 @@ import os
 import pickle
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,6 @@ from herdbook.services.policies import judged
 from herdbook.services.versions import Draft
 from tests.formats.samples import header, onnx_model, torch_file
 from tests.front.samples import classifier, connected, opened, weights
-from tests.running import served
 
 
 class Attack:
@@ -33,22 +31,6 @@ class Attack:
 
     def __reduce__(self) -> Any:
         return os.system, ("true",)
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real server; each test uses models of its own."""
-    home = tmp_path_factory.mktemp("server")
-    with served(f"sqlite:///{home}/herdbook.db", HERDBOOK_HOME=str(home)) as address:
-        yield address
-
-
-@pytest.fixture(params=["local", "server"])
-def book(request: pytest.FixtureRequest) -> Iterator[Herdbook]:
-    """A register of this machine, and one behind a server."""
-    local = request.param == "local"
-    with connected("" if local else request.getfixturevalue("server")) as found:
-        yield found
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -17,24 +16,7 @@ from herdbook.errors import HerdbookError, Invalid, Refused
 from herdbook.front.book import Herdbook
 from herdbook.signing import signed
 from tests.front.samples import connected, opened
-from tests.running import served
 from tests.signers import Pair, a_certificate, a_pair, an_authority, folder_of
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real server; each test uses a model of its own."""
-    home = tmp_path_factory.mktemp("server")
-    with served(f"sqlite:///{home}/herdbook.db", HERDBOOK_HOME=str(home)) as address:
-        yield address
-
-
-@pytest.fixture(params=["local", "server"])
-def book(request: pytest.FixtureRequest) -> Iterator[Herdbook]:
-    """A register of this machine, and one behind a server."""
-    local = request.param == "local"
-    with connected("" if local else request.getfixturevalue("server")) as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ import json
 import os
 import re
 import socket
-import subprocess
 import threading
 import urllib.request
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from starlette.testclient import TestClient
 import herdbook
 from herdbook.core.artifacts import FILES_LIMIT, digest_of
 from herdbook.errors import Unavailable
+from tests.disks import small
 from tests.running import served
 from tests.server.conftest import Served
 
@@ -645,13 +645,8 @@ def test_eight_at_once_get_the_same_bytes_in_constant_memory(
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of four mebibytes."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    words = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)]
-    if subprocess.run(words, check=False, capture_output=True).returncode:
-        pytest.skip("only root may mount a small disk")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    with small(tmp_path / "small", "4m") as folder:
+        yield folder
 
 
 def test_a_full_disk_is_told_and_the_server_goes_on(small_disk: Path, tmp_path: Path) -> None:

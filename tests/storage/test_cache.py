@@ -18,6 +18,7 @@ from herdbook.core.blobs import How
 from herdbook.errors import Corrupt, Invalid, Unavailable
 from herdbook.storage.blobs.folder import FolderBlobs
 from herdbook.storage.cache import Cache, Problem
+from tests.disks import small
 from tests.storage.pulls import (
     MAJORA,
     WEIGHTS,
@@ -405,13 +406,8 @@ def test_a_pull_that_broke_off_goes_on_with_what_was_whole(cache: Cache) -> None
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of one mebibyte."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
-    if subprocess.run(mount, check=False, capture_output=True).returncode:
-        pytest.skip("only root may mount a small disk")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    with small(tmp_path / "small", "1m") as folder:
+        yield folder
 
 
 def test_a_full_disk_leaves_nothing_that_looks_whole(small_disk: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from herdbook.errors import Unavailable
 from herdbook.services import events
+from tests.disks import small
 from tests.registers import Register
 from tests.storage.test_engine import FORK, URL, opened, path, pragma
 
@@ -20,17 +21,8 @@ __all__ = ["path"]
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of one mebibyte."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)],
-        check=False,
-        capture_output=True,
-    )
-    if done.returncode:
-        pytest.skip("only root may mount a small disk")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    with small(tmp_path / "small", "1m") as folder:
+        yield folder
 
 
 @pytest.mark.parametrize("owner_url", ["", URL])

@@ -12,6 +12,7 @@ import pytest
 
 from herdbook.errors import Conflict, Corrupt, HerdbookError, Invalid, NotFound, Unavailable
 from herdbook.storage.slots import Slots, Staged, copied, surveyed
+from tests.disks import small
 
 
 @pytest.fixture
@@ -378,13 +379,8 @@ def test_a_damaged_record_is_named(slots: Slots) -> None:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of half a mebibyte."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    words = ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(folder)]
-    if subprocess.run(words, check=False, capture_output=True).returncode:
-        pytest.skip("only root may mount a small disk")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    with small(tmp_path / "small", "512k") as folder:
+        yield folder
 
 
 def test_a_full_disk_leaves_what_is_served(small_disk: Path, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Moving services of a machine to a slot, with the user's own commands deciding."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,67 +9,27 @@ from typing import TYPE_CHECKING
 from herdbook.cli.hooks import Hooks, Ran
 from herdbook.cli.session import Session
 from herdbook.core.artifacts import Artifact
-from herdbook.core.refs import ModelRef
-from herdbook.errors import HerdbookError, Invalid, NotFound, Refused
-from herdbook.storage.slots import Held, Slots, Staged, Standing, Switched, copied, surveyed
+from herdbook.errors import HerdbookError, Refused
+from herdbook.front import staging
+from herdbook.front.staging import Source
+from herdbook.storage.slots import Held, Slots, Staged, Standing, Switched, surveyed
 
 if TYPE_CHECKING:
     from herdbook.front.book import Herdbook
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
-    """What to stage.
-
-    Args:
-        version: as people call it.
-        digest: of its manifest.
-        fill: makes a new folder with its files.
-    """
-
-    version: str
-    digest: str
-    fill: Callable[[Path], object]
-
-
 @contextmanager
 def sourced(session: Session, ref: str) -> Iterator[Source]:
-    """Find what a reference names: a version of the register, or a folder of this machine."""
-    where = ModelRef.parse(ref)
-    if where.scheme == "local":
-        folder = Path(where.path)
-        manifest = surveyed(folder)
-        yield Source(version=str(where), digest=manifest.digest, fill=copied(folder, manifest))
-    elif where.version is not None:
-        with session.book() as book:
-            yield registered(book, str(where.version))
-    else:
-        raise Invalid(
-            f"{where.scheme}: is not staged directly; `herdbook artifacts create --from {where} "
-            "--version v1` gets it, then stage local:artifacts/model-v1",
-            field="ref",
+    """Find what a reference names; a register is opened only for a version of one."""
+    with ExitStack() as stack:
+        yield staging.sourced(
+            ref, lambda version: registered(stack.enter_context(session.book()), version)
         )
 
 
 def registered(book: "Herdbook", ref: str) -> Source:
-    """Give a version of the register, by its number: an alias may move meanwhile.
-
-    Raises:
-        NotFound: it was registered without its bytes.
-    """
-    version = book.get(ref)
-    if not version.facts.manifest:
-        raise NotFound(
-            f"{version.ref} was registered without its files; push them, or stage a folder with "
-            "local:FOLDER",
-            field="ref",
-        )
-    return Source(
-        version=version.ref,
-        digest=version.facts.manifest,
-        # Copies: a link would let whoever writes in a slot damage the store.
-        fill=lambda to: book.artifacts.pull(version.ref, to=to, link=False),
-    )
+    """Give a version of the register to stage."""
+    return staging.registered(book.get(ref), book.artifacts.pull)
 
 
 def holds(held: Held, files: tuple[Artifact, ...]) -> bool:

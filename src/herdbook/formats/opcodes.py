@@ -5,7 +5,8 @@
 
 import pickletools
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Any, Final
 
 from herdbook.errors import Invalid
@@ -13,7 +14,7 @@ from herdbook.formats.reading import Cursor
 
 TEXT_BYTES_LIMIT: Final = 4 * 2**10
 LINE_BYTES_LIMIT: Final = 2**20
-_CODES: Final = {ord(code.code): code for code in pickletools.opcodes}
+CODES: Final = {ord(code.code): code for code in pickletools.opcodes}
 _LENGTHS: Final = {
     pickletools.TAKEN_FROM_ARGUMENT1: struct.Struct("<B"),
     pickletools.TAKEN_FROM_ARGUMENT4: struct.Struct("<i"),
@@ -32,6 +33,11 @@ _LONGS: Final = frozenset({"long1", "long4"})
 _PAIRS: Final = frozenset({"stringnl_noescape_pair"})
 
 
+def class_of(codes: Iterable[int]) -> bytes:
+    """Give the class of a regular expression for any of these bytes."""
+    return b"[" + b"".join(b"\\x%02x" % code for code in codes) + b"]"
+
+
 def opcodes(cursor: Cursor) -> Iterator[tuple[str, Any]]:
     """Give the opcodes up to and with STOP, by name, each with its argument.
 
@@ -42,7 +48,7 @@ def opcodes(cursor: Cursor) -> Iterator[tuple[str, Any]]:
     """
     while True:
         position = cursor.position
-        code = _CODES.get(cursor.take(1, "an opcode")[0])
+        code = CODES.get(cursor.take(1, "an opcode")[0])
         if code is None:
             raise Invalid(f"what is at byte {position:,} is no opcode of a pickle")
         argument = _argument(cursor, code.arg) if code.arg else None
@@ -80,10 +86,10 @@ def _text(line: bytes) -> str:
 
 
 def _whole(line: str) -> int:
-    """Read a whole number; the protocols write booleans as 00 and 01."""
+    """Read a whole number as unpicklers do: booleans are 00 and 01, others may be 0x1f or 017."""
     if len(line) > 40:
         return 0
-    try:
-        return int(line)
-    except ValueError:
-        raise Invalid(f"the number {line!r:.50} in a pickle is none") from None
+    for base in (10, 0, 8):
+        with suppress(ValueError):
+            return int(line, base)
+    raise Invalid(f"the number {line!r:.50} in a pickle is none")

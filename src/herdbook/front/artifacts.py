@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Unpack
+from typing import TYPE_CHECKING, Final, Unpack
 
 from herdbook.core.artifacts import Artifact, Files, Manifest, Missing, Signatures
 from herdbook.core.blobs import Said, silent
@@ -23,6 +23,10 @@ from herdbook.front.pulling import AT_ONCE, Pulled, Pulling, Trust, files_of
 from herdbook.services.versions import Draft
 from herdbook.storage.bundles import Written
 from herdbook.storage.cache import Cache
+
+if TYPE_CHECKING:
+    from herdbook.front.staging import Source
+    from herdbook.storage.slots import Slots, Staged
 
 Sign = Callable[[Manifest], str]
 
@@ -208,6 +212,42 @@ class Artifacts:
     ) -> Pulled:
         """Do what `pull` does, and tell how the files came there."""
         return self._pulling.pulled(ref, to, link=link, trust=trust, said=said)
+
+    # --- blue/green on this machine ---
+
+    def stage(self, ref: str, slot: str, *, to: str | os.PathLike[str]) -> "Staged":
+        """Put a version into a slot beside the one services read; whole or not at all.
+
+        Args:
+            ref: such as `majora:v2`, or `local:FOLDER`.
+            slot: such as `green`; never the one that is current.
+            to: the folder of the slots, such as `/srv/models`.
+
+        Raises:
+            Conflict: the slot is current.
+            NotFound: there is no such version, or it was registered without bytes.
+        """
+        from herdbook.front.staging import registered, sourced
+
+        def asked(version: str) -> "Source":
+            found = self._door.call(Version, "versions.get", ref=version)
+            return registered(found, self.pull)
+
+        slots = self.slots(to)
+        slots.stageable(slot)
+        source = sourced(ref, asked)
+        return slots.stage(slot, source.fill, version=source.version, digest=source.digest)
+
+    def slots(self, to: str | os.PathLike[str]) -> "Slots":
+        """Give the slots of a folder: their `status`, `switch` to a slot, `back` to the one before.
+
+        Example:
+            >>> book.artifacts.stage("majora:v2", "green", to="/srv/models")  # doctest: +SKIP
+            >>> book.artifacts.slots("/srv/models").switch("green")  # doctest: +SKIP
+        """
+        from herdbook.storage.slots import Slots
+
+        return Slots(Path(to))
 
     # --- what is inside ---
 

@@ -134,13 +134,16 @@ class Examiner:
     def _one(self, file: Artifact) -> tuple[str, Found, bool]:
         if self._left <= 0 or self._is_full:
             return file.digest, Found(), False
-        if self._store.blobs.size(file.digest) is None:
-            raise NotFound(f"the bytes of {file.path} were removed meanwhile; push them again")
-        with self._store.blobs.opened(file.digest) as reader:
-            found = _found(reader)
-            self._left -= reader.read_bytes
-            self._tensors += _tensors(found)
-            return file.digest, found, reader.sure
+        try:
+            with self._store.blobs.opened(file.digest) as reader:
+                found = _found(reader)
+                self._left -= reader.read_bytes
+                self._tensors += _tensors(found)
+                return file.digest, found, reader.sure
+        except NotFound:
+            raise NotFound(
+                f"the bytes of {file.path} were removed meanwhile; push them again"
+            ) from None
 
     @property
     def _is_full(self) -> bool:

@@ -101,6 +101,34 @@ def test_many_files_are_taken_in_their_order(blobs: Blobs, tmp_path: Path) -> No
         assert b"".join(blobs.read(digest_of(data))) == data, name
 
 
+def test_large_files_are_taken_in_their_order(blobs: Blobs, tmp_path: Path) -> None:
+    files = {f"{n}.bin": os.urandom((1 << 20) + n) for n in range(1, 9)}
+    files |= {"small.bin": b"majora", "twice.bin": files["1.bin"]}
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+    told: list[int] = []
+
+    stored = list(blobs.take_all((tmp_path / name for name in files), said=told.append))
+
+    assert [each.digest for each in stored] == [digest_of(data) for data in files.values()]
+    assert sum(each.new for each in stored) == len({*files.values()})
+    assert sum(told) == sum(map(len, files.values()))
+    assert digests(blobs) == {each.digest for each in stored}
+
+
+def test_of_many_large_files_one_that_is_none_ends_it(blobs: Blobs, tmp_path: Path) -> None:
+    names = [f"{n}.bin" for n in range(12)]
+    for name in names:
+        (tmp_path / name).write_bytes(os.urandom((1 << 20) + 1))
+    (tmp_path / names[6]).unlink()
+    os.mkfifo(tmp_path / names[6])
+
+    with pytest.raises(Invalid, match=r"6\.bin is a pipe"):
+        list(blobs.take_all(tmp_path / name for name in names))
+
+    assert blobs.sweep(before=datetime.now(UTC) + timedelta(days=1)) == 0
+
+
 def test_of_many_files_one_that_is_none_ends_it(blobs: Blobs, tmp_path: Path) -> None:
     names = [f"{n}.bin" for n in range(30)]
     for name in names:

@@ -15,6 +15,7 @@ from herdbook.front.bundling import Carried
 from herdbook.front.models import Registration
 from herdbook.front.pulling import Pulled, Trust
 from herdbook.storage.bundles import Written
+from herdbook.storage.slots import Staged
 
 T = TypeVar("T")
 
@@ -71,6 +72,11 @@ class AsyncArtifacts:
     async def pull(self, ref: str, to: str | os.PathLike[str] | None = None, **how: Any) -> Any:
         """Give a folder with exactly the files of a version."""
         return (await self.pulled(ref, to, **how)).path
+
+    async def stage(self, ref: str, slot: str, *, to: str | os.PathLike[str]) -> Staged:
+        """Put a version into a slot beside the one services read."""
+        found: Staged = await self._run("stage", ref, slot, to=to)
+        return found
 
     async def sign(self, ref: str, signature: str) -> Files:
         """Keep a signature of a version."""

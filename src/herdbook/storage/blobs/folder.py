@@ -9,6 +9,7 @@ import os
 import stat
 import threading
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,23 +27,22 @@ from herdbook.storage.blobs.files import (
     Source,
     abandoned,
     disk_errors,
-    held,
     look_of,
     marked,
-    own_folder,
     pieces,
     publish_at,
     refuse_taken,
     sync_folder,
     taken,
 )
+from herdbook.storage.blobs.layout import Layout
 from herdbook.storage.blobs.opening import opened
 from herdbook.storage.blobs.passing import CHUNK, MARK, Fingerprint, damaged, span, verified
 from herdbook.storage.blobs.syncing import sync_files, sync_folders
 
 KNOWN_LIMIT: Final = 65_536
 GROUP: Final = 200
-_FANS: Final = tuple(f"{number:02x}" for number in range(256))
+AT_ONCE: Final = 4
 
 
 class FolderBlobs:
@@ -53,9 +53,7 @@ class FolderBlobs:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder.expanduser().absolute()
-        self._drafts = self._folder / "tmp"
-        self._sizes = self._folder / "sizes"
-        self._blobs = self._folder / "sha256"
+        self._layout = Layout(self._folder)
         self._ready = False
         self._owner = ""
         self._making = threading.Lock()
@@ -85,14 +83,7 @@ class FolderBlobs:
 
     def each(self) -> Iterator[Held]:
         """Give every blob; a file whose name is no digest is none."""
-        for fan in _FANS:
-            with disk_errors(f"look into {self._folder}"):
-                try:
-                    entries = os.scandir(self._blobs / fan)
-                except FileNotFoundError:
-                    continue
-            with entries:
-                yield from filter(None, (held(entry, fan) for entry in entries))
+        return self._layout.each()
 
     # --- out ---
 
@@ -207,7 +198,7 @@ class FolderBlobs:
             return self._met(passed)
         self._make()
         passed = Fingerprint()
-        with Draft(self._drafts) as draft:
+        with Draft(self._layout.drafts) as draft:
             for chunk in chunks:
                 passed.add(chunk)
                 draft.write(chunk)
@@ -219,7 +210,7 @@ class FolderBlobs:
         with Source(path, said) as source:
             if source.size <= CHUNK:
                 return self._take_small(source)
-            if (self._sizes / str(source.size)).exists():
+            if (self._layout.sizes / str(source.size)).exists():
                 passed = Fingerprint.of(source.chunks())
                 if self.size(passed.digest) == passed.size:
                     return self._met(passed)
@@ -231,7 +222,7 @@ class FolderBlobs:
         if self.size(passed.digest) == passed.size:
             return self._met(passed)
         self._make()
-        with Draft(self._drafts) as draft:
+        with Draft(self._layout.drafts) as draft:
             draft.write(data)
             return self._publish(draft, passed)
 
@@ -244,7 +235,7 @@ class FolderBlobs:
     def _take_group(self, paths: list[Path], said: Said) -> list[Stored]:
         self._make()
         with contextlib.ExitStack() as stack:
-            every = [self._drafted(path, stack, said) for path in paths]
+            every = self._all_drafted(paths, stack, said)
             drafts = [found for found in every if isinstance(found, _Drafted)]
             sync_files([each.draft.fd for each in drafts])
             stored = [
@@ -257,16 +248,30 @@ class FolderBlobs:
             sync_folders({self._path(each.digest).parent for each in stored})
         return stored
 
-    def _drafted(self, path: Path, stack: contextlib.ExitStack, said: Said) -> "_Drafted | Stored":
-        """Read a small file and write its draft, unless it is there; take a large one."""
+    def _all_drafted(
+        self, paths: list[Path], stack: contextlib.ExitStack, said: Said
+    ) -> "list[_Drafted | Stored]":
+        """Read small files one after the other, and large ones several at once."""
+        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="blobs") as pool:
+            begun = [self._drafted(path, stack, said, pool) for path in paths]
+            try:
+                return [one.result() if isinstance(one, Future) else one for one in begun]
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+
+    def _drafted(
+        self, path: Path, stack: contextlib.ExitStack, said: Said, pool: Executor
+    ) -> "_Drafted | Stored | Future[Stored]":
+        """Read a small file and write its draft, unless it is there; have a large one taken."""
         with Source(path, said) as source:
             if source.size > CHUNK:
-                return self.take(path, said=said)
+                return pool.submit(self.take, path, said=said)
             data = b"".join(map(bytes, source.chunks()))
         passed = Fingerprint.of([data])
         if self.size(passed.digest) == passed.size:
             return Stored(digest=passed.digest, size=passed.size, new=False)
-        draft = stack.enter_context(Draft(self._drafts))
+        draft = stack.enter_context(Draft(self._layout.drafts))
         draft.write(data)
         draft.close_to_writing()
         return _Drafted(draft, passed)
@@ -274,7 +279,7 @@ class FolderBlobs:
     def _take_large(self, source: Source) -> Stored:
         self._make()
         passed = Fingerprint()
-        with Draft(self._drafts) as draft:
+        with Draft(self._layout.drafts) as draft:
             if draft.clone(source.fd):
                 passed = Fingerprint.of(pieces(draft.fd, 0, None))
                 source.settle(passed.size)
@@ -319,7 +324,7 @@ class FolderBlobs:
         """Leave a mark that a blob of a size exists; a lost or a stale one costs only a read."""
         if size > CHUNK:
             with contextlib.suppress(OSError):
-                (self._sizes / str(size)).touch(mode=0o400)
+                (self._layout.sizes / str(size)).touch(mode=0o400)
 
     # --- keeping house ---
 
@@ -338,8 +343,8 @@ class FolderBlobs:
     def sweep(self, *, before: datetime) -> int:
         """Remove the drafts of writers that died; those of the living are locked."""
         removed = 0
-        with disk_errors(f"look into {self._drafts}"):
-            drafts = sorted(self._drafts.glob(f"{DRAFT_PREFIX}*"))
+        with disk_errors(f"look into {self._layout.drafts}"):
+            drafts = sorted(self._layout.drafts.glob(f"{DRAFT_PREFIX}*"))
         for path in drafts:
             if abandoned(path, before.timestamp()):
                 with disk_errors(f"remove {path}"):
@@ -356,7 +361,7 @@ class FolderBlobs:
 
     def _where(self, digest: str) -> str:
         name = blob_digest(digest).removeprefix("sha256:")
-        return f"{self._blobs}/{name[:2]}/{name}"
+        return f"{self._layout.blobs}/{name[:2]}/{name}"
 
     def _opened(self, digest: str) -> int:
         try:
@@ -374,17 +379,7 @@ class FolderBlobs:
         with self._making:
             if self._ready:
                 return
-            with disk_errors(f"make {self._folder}"):
-                self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-                for folder in (self._drafts, self._sizes, self._blobs):
-                    folder.mkdir(mode=0o700, exist_ok=True)
-                    own_folder(folder)
-                there = {path.name for path in self._blobs.iterdir()}
-                for fan in _FANS:
-                    if fan not in there:
-                        (self._blobs / fan).mkdir(mode=0o700, exist_ok=True)
-            for folder in (self._blobs, self._folder, self._folder.parent):
-                sync_folder(folder)
+            self._layout.make()
             self._ready = True
 
 

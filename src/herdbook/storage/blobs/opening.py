@@ -11,6 +11,7 @@ from herdbook.errors import Unavailable
 
 # Up to this size a blob that is no file here is read as a whole, and so verified, at once.
 SMALL_BYTES: Final = 1 << 20
+SHORT_BYTES: Final = 1 << 17
 _WINDOW_BYTES: Final = 1 << 20
 
 
@@ -59,7 +60,7 @@ class Ranged:
 
 
 class Whole:
-    """A small blob in memory, verified as it was read."""
+    """A small blob in memory, which was verified."""
 
     def __init__(self, data: bytes) -> None:
         self.size = self.read_bytes = len(data)
@@ -82,7 +83,9 @@ def opened(blobs: Blobs, digest: str, *, verified: bool) -> Iterator[Opened]:
         path = blobs.file(digest)
     if path is not None:
         with _file(path) as fd:
-            yield OnDisk(fd, size)
+            # Parts of a short one cost more each than all of it at once.
+            short = size <= SHORT_BYTES
+            yield Whole(os.pread(fd, size, 0)) if short else OnDisk(fd, size)
     elif size <= SMALL_BYTES:
         yield Whole(b"".join(blobs.read(digest)))
     else:

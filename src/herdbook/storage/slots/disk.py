@@ -70,14 +70,20 @@ def link_target(path: Path) -> str | None:
 def point(link: Path, target: str, *, scratch: Path) -> None:
     """Make a link, or replace it in one step, durably."""
     beside = scratch / f"link-{secrets.token_hex(8)}"
-    with disk_errors(f"make the link {link}"):
+    with disk_errors(f"make the link {link}"), _replacing(link, beside):
         beside.symlink_to(target)
-        try:
-            beside.replace(link)
-        except OSError:
-            beside.unlink(missing_ok=True)
-            raise
-        sync(link.parent)
+
+
+@contextlib.contextmanager
+def _replacing(path: Path, beside: Path) -> Iterator[None]:
+    """Give what is made beside a path its name in one step, durably; else it is removed."""
+    try:
+        yield
+        beside.replace(path)
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise
+    sync(path.parent)
 
 
 def tidy(scratch: Path) -> None:
@@ -91,18 +97,15 @@ def tidy(scratch: Path) -> None:
 def write_whole(path: Path, text: str, *, scratch: Path) -> None:
     """Write a file, or replace it in one step, durably."""
     beside = scratch / f"text-{secrets.token_hex(8)}"
-    with disk_errors(f"write {path}"):
-        try:
-            with beside.open("w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fchmod(file.fileno(), 0o644)
-                os.fsync(file.fileno())
-            beside.replace(path)
-        except OSError:
-            beside.unlink(missing_ok=True)
-            raise
-        sync(path.parent)
+    with (
+        disk_errors(f"write {path}"),
+        _replacing(path, beside),
+        beside.open("w", encoding="utf-8") as file,
+    ):
+        file.write(text)
+        file.flush()
+        os.fchmod(file.fileno(), 0o644)
+        os.fsync(file.fileno())
 
 
 def sync(path: Path) -> None:
