@@ -13,20 +13,26 @@ from typing import Final
 import herdbook
 from benchmarks import (
     artifacts,
+    assigning,
     embedded,
     footprint,
     growth,
     machine,
     memory,
     peer,
+    recording,
     registers,
     serving,
+    serving_calls,
 )
 from benchmarks.results import Row, table, verdicts
 from benchmarks.sizes import FULL, QUICK, Sizes
 
 RESULTS: Final = Path(__file__).parent / "RESULTS.md"
-PARTS: Final = ("footprint", "embedded", "serving", "growth", "memory", "artifacts")
+PARTS: Final = (
+    *("footprint", "embedded", "serving", "growth", "memory", "artifacts"),
+    *("assigning", "recording", "calls"),
+)
 # Those that read the register both sides hold.
 READERS: Final = frozenset({"footprint", "embedded", "serving"})
 
@@ -52,6 +58,12 @@ Compare ratios: the same run on another machine gives other figures.
   hashed by the fastest of `hashlib`, `openssl` and `sha256sum`.
 - nginx has one worker and `sendfile on`, as Debian ships it; the client is the same for both, a
   process that reads into a buffer of 1 MiB and keeps nothing.
+- Assigning: every side gives each of the same units its version of an even split, in a loop of one
+  thread of its own process, by the cheapest way its pages show: for GrowthBook the cheaper of a
+  feature's value and an experiment in the code. OpenFeature's provider splits by CRC-32. The loop
+  is in every figure.
+- How often a decision is wrong takes an hour to measure and is not part of this:
+  `python -m benchmarks.simulation --runs 2000`; the table is in docs/decisions.md.
 - *missing* is a peer that could not be installed, or was not asked for.
 """
 
@@ -101,6 +113,9 @@ class Run:
             "growth": lambda: growth.measure(self.sizes, self.folder),
             "memory": lambda: memory.measure(self.sizes, self.folder),
             "artifacts": lambda: artifacts.measure(self.sizes, self.folder, with_peer=with_peer),
+            "assigning": lambda: assigning.measure(self.sizes, self.folder, with_peer=with_peer),
+            "recording": lambda: recording.measure(self.sizes, self.folder),
+            "calls": lambda: serving_calls.measure(self.sizes, self.folder),
         }
         return made[part]()
 

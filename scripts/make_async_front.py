@@ -16,7 +16,16 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 FRONT = ROOT / "src/herdbook/front"
 AIO = ROOT / "src/herdbook/client/aio"
-NOUNS = ("access", "deployments", "evaluations", "events", "lineage", "models", "webhooks")
+NOUNS = (
+    "access",
+    "deployments",
+    "evaluations",
+    "events",
+    "experiments",
+    "lineage",
+    "models",
+    "webhooks",
+)
 WORDS = (
     (r"\bDoor\b", "AsyncDoor"),
     (r"herdbook\.front\.door", "herdbook.client.async_door"),

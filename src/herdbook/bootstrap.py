@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 from herdbook.core.access import Actor, everything
 from herdbook.core.artifacts import Artifact
@@ -17,7 +17,8 @@ from herdbook.errors import Invalid, Owned, Unreachable
 from herdbook.front.book import Herdbook
 from herdbook.front.door import Door
 from herdbook.front.resolver import Resolver
-from herdbook.services import inspection
+from herdbook.front.serving import ServedExperiments
+from herdbook.services import inspection, leading
 from herdbook.services.store import Store
 from herdbook.services.verbs import LINES, LOADS, READS, STORES, WRITES
 from herdbook.services.versions import Draft
@@ -29,6 +30,8 @@ from herdbook.storage.sql.engine import Database
 from herdbook.storage.sql.work import Clock, SqlWork, reading, utc_now, writing
 
 T = TypeVar("T")
+# What is done because of evidence is no person's doing.
+_LEADER: Final = everything("herdbook")
 
 
 class LocalDoor:
@@ -148,6 +151,14 @@ class LocalDoor:
             seq = str(work.events.head().seq)
             return None if seq == mark else (seq, READS["versions.get"](work, ref))
 
+    def advance(self) -> None:
+        """Look at the experiments that are due."""
+        with reading(self._open(), _LEADER, clock=self._clock) as work:
+            if not leading.due(cast(Work, work)):
+                return
+        with writing(self._open(), _LEADER, clock=self._clock) as work:
+            leading.advance(cast(Work, work))
+
     def close(self) -> None:
         """Give up connections."""
         self._closed = True
@@ -180,7 +191,15 @@ def connect(
         max_staleness=settings.max_staleness_seconds or None,
     )
     cache = Cache(settings.cache, limit_bytes=settings.cache_bytes)
-    return Herdbook(door, resolver=resolver, cache=cache, offline=_is_alone(settings))
+    experiments = ServedExperiments(
+        door,
+        resolver,
+        journal=settings.home / "journal",
+        identity=settings.actor,
+        interval=settings.refresh_seconds,
+    )
+    alone = _is_alone(settings)
+    return Herdbook(door, resolver=resolver, cache=cache, experiments=experiments, offline=alone)
 
 
 def _is_alone(settings: Settings) -> bool:

@@ -391,6 +391,24 @@ def test_holdings_come_by_model_and_alias(register: Register) -> None:
     ]
 
 
+def test_the_numbers_of_an_alias_come_by_model_as_far_as_one_may_see(register: Register) -> None:
+    for model in ("oracle", "gnn", "search/ranker"):
+        register.add(f"{model}:v1", status=Status.PRODUCTION)
+    register.add("majora:v1")
+    register.write(deployments.promote, "gnn:v1", alias="blue")
+    register.write(deployments.remove, "oracle", alias="champion")
+
+    with register.tried() as work:
+        found = work.deployments.numbers("champion", limit=10)
+        first = work.deployments.numbers("champion", limit=1)
+    with register.seen_by("viewer:search/*").tried() as work:
+        seen = work.deployments.numbers("champion", limit=10)
+
+    assert list(found.items()) == [("gnn", "v1"), ("search/ranker", "v1")]
+    assert list(first) == ["gnn"]
+    assert list(seen) == ["search/ranker"]
+
+
 def test_moves_are_found_by_epoch_and_by_version(served: Register) -> None:
     served.write(deployments.rollback, "majora")
 

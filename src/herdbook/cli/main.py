@@ -76,6 +76,9 @@ COMMANDS: Final[dict[str, Later]] = {
     "deployments": Later(
         _MORE, f"{_CLI}.deployments:deployments", "Aliases and what was where, when, by whom."
     ),
+    "experiments": Later(
+        _MORE, f"{_CLI}.experiments:experiments", "Find out which version is better."
+    ),
     "metrics": Later(_MORE, f"{_CLI}.evaluations:metrics", "Scores and operational averages."),
     "artifacts": Later(_MORE, f"{_CLI}.artifacts:artifacts", "The bytes of versions."),
     "datasets": Later(_MORE, f"{_CLI}.lineage:datasets", "Data sets versions were trained on."),

@@ -69,6 +69,9 @@ class Rehearsal:
         """Give what a reference points at."""
         return (mark, READS["versions.get"](self._work, ref))
 
+    def advance(self) -> None:
+        """Look at no experiment: a rehearsal acts on none."""
+
     def close(self) -> None:
         """Leave the closing to whoever opened the database."""
 

@@ -151,6 +151,9 @@ class RemoteDoor:
             return None
         return answer.headers["ETag"], answers.read(Version, answer.content)
 
+    def advance(self) -> None:
+        """Do nothing: the server looks at its experiments by itself."""
+
     def close(self) -> None:
         """Give up connections."""
         self._client.close()

@@ -81,7 +81,7 @@ def _facts(given: Arguments) -> Arguments:
 
 def _told(draft: Any) -> Arguments:
     # What is in the files is for the door at the bytes to say.
-    said: Arguments = plain(draft)
+    said = _fields(draft)
     said.pop("risks")
     return said
 
@@ -89,6 +89,19 @@ def _told(draft: Any) -> Arguments:
 def _target(given: Arguments) -> Arguments:
     ref = version_ref(given.pop("ref"))
     return given | {"model": ref.model, "version": _segment(ref)}
+
+
+def _planned(given: Arguments) -> Arguments:
+    return _fields(given.pop("plan")) | given
+
+
+def _folded(given: Arguments) -> Arguments:
+    return _fields(given["delta"])
+
+
+def _fields(value: object) -> Arguments:
+    found: Arguments = plain(value)
+    return found
 
 
 def _quietly(given: Arguments) -> Arguments:
@@ -145,6 +158,20 @@ ROUTES: Final[dict[str, Route]] = {
     "artifacts.changes": Route("GET", "/artifacts/changes"),
     "artifacts.collect": Route("POST", "/artifacts/collect", _quietly),
     "artifacts.verify": Route("POST", "/artifacts/verify", _quietly),
+    "experiments.start": Route("POST", "/experiments", _planned),
+    "experiments.page": Route("GET", "/experiments"),
+    "experiments.routing": Route("GET", "/experiments/routing"),
+    "experiments.fold": Route("POST", "/experiments/results", _folded),
+    "experiments.advance": Route("POST", "/experiments/advance"),
+    "experiments.evaluation": Route("GET", "/experiments/{name}/evaluation"),
+    "experiments.evaluate": Route("POST", "/experiments/{name}/evaluate"),
+    "experiments.history": Route("GET", "/experiments/{name}/history"),
+    "experiments.replay": Route("GET", "/experiments/{name}/replay"),
+    "experiments.get": Route("GET", "/experiments/{name}"),
+    "experiments.pause": Route("POST", "/experiments/{name}/pause"),
+    "experiments.resume": Route("POST", "/experiments/{name}/resume"),
+    "experiments.widen": Route("POST", "/experiments/{name}/widen"),
+    "experiments.finalize": Route("POST", "/experiments/{name}/finalize"),
     "events.page": Route("GET", "/events"),
     "events.checkpoint": Route("GET", "/events/checkpoint"),
     "events.verify": Route("POST", "/events/verify"),

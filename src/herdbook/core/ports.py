@@ -4,7 +4,7 @@ A store belongs to one unit of work. It sees what that work has written, never c
 its collections hold only what the actor of the work may see.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
@@ -22,6 +22,7 @@ from herdbook.core.pages import Page
 from herdbook.core.refs import VersionRef
 from herdbook.core.summaries import Totals
 from herdbook.core.transfer import Record
+from herdbook.core.trials import Experiments
 from herdbook.core.webhooks import Delivery, Webhook
 
 
@@ -137,6 +138,9 @@ class Deployments(Protocol):
 
     def at(self, at: datetime, *, model: str | None, alias: str | None) -> Sequence[Holding]:
         """Give what aliases pointed at then, by model and alias; removed ones left out."""
+
+    def numbers(self, alias: str, *, limit: int) -> Mapping[str, str]:
+        """Give the numbers an alias points at, by model: the first `limit` by name."""
 
 
 class Lineage(Protocol):
@@ -311,6 +315,7 @@ class Work(Protocol):
     replays: Replays
     transfer: Transfer
     artifacts: Artifacts
+    experiments: Experiments
 
     @property
     def by(self) -> Actor:

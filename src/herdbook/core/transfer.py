@@ -6,8 +6,8 @@
 
 The kinds come in the order of `KINDS`. Lines are ASCII, so that no reader takes a character
 inside a text for the end of a line. The last line counts the others and carries the SHA-256
-of all of them, each with a line feed. A register without bytes has no lines of them and no count
-of such lines, so that its export is what it was before there were bytes.
+of all of them, each with a line feed. A register without bytes or experiments has no lines and no
+count of them, so that its export is what it was before there were any.
 """
 
 import hashlib
@@ -35,12 +35,16 @@ KINDS: Final[dict[str, str]] = {
     "operational": "operational",
     "alias": "aliases",
     "move": "moves",
+    "experiment": "experiments",
+    "batch": "batches",
+    "delta": "deltas",
+    "worker": "workers",
     "event": "events",
 }
 # Kinds that came later: they are counted only where they are.
-LATER: Final = frozenset({"manifest", "signature"})
+LATER: Final = frozenset({"manifest", "signature", "experiment", "batch", "delta", "worker"})
 # Kinds of which one line may have megabytes, and how many of them memory is asked to hold.
-LONG: Final = {"manifest": 10, "signature": 10}
+LONG: Final = {"manifest": 10, "signature": 10, "experiment": 10, "batch": 10, "delta": 10}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

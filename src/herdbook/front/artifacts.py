@@ -14,18 +14,17 @@ from herdbook.core.housekeeping import Collected, Verified
 from herdbook.core.models import Version
 from herdbook.core.names import model_name
 from herdbook.errors import AlreadyExists, Corrupt, Gone, HerdbookError, NotFound
-from herdbook.front import bundling
-from herdbook.front.bundling import Carried
 from herdbook.front.door import Door
 from herdbook.front.folders import Found, found_in, hashed
 from herdbook.front.models import Registration, draft
 from herdbook.front.pulling import AT_ONCE, Pulled, Pulling, Trust, files_of
 from herdbook.services.versions import Draft
-from herdbook.storage.bundles import Written
 from herdbook.storage.cache import Cache
 
 if TYPE_CHECKING:
+    from herdbook.front.bundling import Carried
     from herdbook.front.staging import Source
+    from herdbook.storage.bundles import Written
     from herdbook.storage.slots import Slots, Staged
 
 Sign = Callable[[Manifest], str]
@@ -282,16 +281,20 @@ class Artifacts:
 
     def export(
         self, refs: Sequence[str], to: str | os.PathLike[str], *, said: Said = silent
-    ) -> Written:
+    ) -> "Written":
         """Write versions with their bytes and signatures into one archive, an OCI image layout."""
+        from herdbook.front import bundling
+
         return bundling.exported(self._door, refs, Path(to), said=said)
 
-    def load(self, path: str | os.PathLike[str], *, said: Said = silent) -> list[Carried]:
+    def load(self, path: str | os.PathLike[str], *, said: Said = silent) -> "list[Carried]":
         """Register the versions of an archive, with their bytes and signatures.
 
         A version that is there already with the same bytes stays as it is; with others it is
         refused before anything is written.
         """
+        from herdbook.front import bundling
+
         return bundling.imported(self._door, Path(path), said=said)
 
     # --- keeping house ---

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from herdbook.core.models import Version
 from herdbook.core.transfer import Loaded
@@ -15,8 +15,14 @@ from herdbook.front.events import Events
 from herdbook.front.lineage import Lineage
 from herdbook.front.models import Models, Versions
 from herdbook.front.resolver import Resolver
+from herdbook.front.serving import ServedExperiments
 from herdbook.front.webhooks import Webhooks
 from herdbook.storage.cache import Cache
+
+if TYPE_CHECKING:
+    from herdbook.core.assignment import Attributes
+    from herdbook.core.units import Unit
+    from herdbook.front.calls import Call
 
 
 class Herdbook:
@@ -29,6 +35,7 @@ class Herdbook:
         lineage: who came from whom, on which data.
         evaluations: how versions scored and fare in service.
         deployments: aliases, their moves and history.
+        experiments: which version is better, found out while both serve.
         events: the audit log.
         tokens: access tokens.
         webhooks: addresses that are told of events.
@@ -42,6 +49,7 @@ class Herdbook:
         cache: Cache | None = None,
         resolver: Resolver | None = None,
         offline: bool = False,
+        experiments: ServedExperiments | None = None,
     ) -> None:
         self._door = door
         self.models = Models(door)
@@ -54,6 +62,7 @@ class Herdbook:
         self.tokens = Tokens(door)
         self.webhooks = Webhooks(door)
         self.resolve = resolver or Resolver(door)
+        self.experiments = experiments or ServedExperiments(door, self.resolve)
 
     @property
     def address(self) -> str:
@@ -63,6 +72,16 @@ class Herdbook:
     def get(self, ref: str) -> Version:
         """Give a version, asked of the register now."""
         return self.versions.get(ref)
+
+    def serve(
+        self,
+        model: str,
+        *,
+        unit: "Unit | None" = None,
+        attributes: "Attributes | None" = None,
+    ) -> "Call":
+        """Begin a call of a version, see `ServedExperiments.serve`."""
+        return self.experiments.serve(model, unit=unit, attributes=attributes)
 
     def export(self) -> Iterator[str]:
         """Give the whole register as JSON lines, in constant memory."""
@@ -78,7 +97,8 @@ class Herdbook:
         return self._door.load(Loaded, "transfer.load", lines, dry_run=dry_run)
 
     def close(self) -> None:
-        """Give up connections and stop looking."""
+        """Send what was recorded, give up connections and stop looking."""
+        self.experiments.close()
         self.resolve.close()
         self._door.close()
 

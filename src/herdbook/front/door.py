@@ -51,6 +51,9 @@ class Door(Protocol):
     def fresh(self, ref: str, mark: str) -> tuple[str, Version] | None:
         """Give what a reference points at, and a mark; None when nothing changed since a mark."""
 
+    def advance(self) -> None:
+        """Look at the experiments that are due, where nobody else does: not behind a server."""
+
     def close(self) -> None:
         """Give up connections."""
 

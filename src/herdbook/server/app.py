@@ -19,6 +19,7 @@ from herdbook.server.api import (
     deployments,
     evaluations,
     events,
+    experiments,
     house,
     lineage,
     models,
@@ -30,8 +31,11 @@ from herdbook.server.api import (
 from herdbook.server.api.resolve import RESOLVE
 from herdbook.server.auth import Gate
 from herdbook.server.envelope import Envelope
+from herdbook.server.flags import Flags
+from herdbook.server.leading import Leader
 from herdbook.server.metrics import Metrics
 from herdbook.server.outbox import Outbox
+from herdbook.server.protocols import ofrep
 from herdbook.server.refusals import Refusals
 from herdbook.server.repeats import Repeats
 from herdbook.server.transactions import Register
@@ -50,6 +54,8 @@ NOUNS = (
     deployments,
     summaries,
     events,
+    experiments,
+    ofrep,
     access,
     webhooks,
     transfer,
@@ -77,7 +83,7 @@ def create_app(database: Database, *, auth: bool, settings: Settings | None = No
     app = Starlette(
         routes=declared.router.routes,
         exception_handlers=problems.HANDLERS,
-        lifespan=_beside(outbox, Repeats(register, metrics)),
+        lifespan=_beside(outbox, Leader(register, metrics=metrics), Repeats(register, metrics)),
         middleware=[
             Middleware(Envelope, metrics=metrics),
             Middleware(Visitors, hosts=_hosts(settings, auth=auth), local=not auth),
@@ -88,6 +94,7 @@ def create_app(database: Database, *, auth: bool, settings: Settings | None = No
     app.state.blobs = blobs.opened(settings.blobs_address)
     app.state.webhook_private = settings.webhook_private
     app.state.receive_seconds = settings.receive_seconds
+    app.state.flags = Flags(register)
     app.state.refusals = Refusals(register)
     app.state.gate = Gate(register, local=None if auth else everything(actor_name(settings)))
     app.state.description = description.text(declared)
@@ -102,13 +109,14 @@ def _hosts(settings: Settings, *, auth: bool) -> set[str]:
 
 
 def _beside(
-    outbox: Outbox, repeats: Repeats
+    outbox: Outbox, leader: Leader, repeats: Repeats
 ) -> Callable[[Starlette], AbstractAsyncContextManager[dict[str, Repeats]]]:
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[dict[str, Repeats]]:
         # A task group ends only when the threads its tasks wait for are done with the database.
         async with anyio.create_task_group() as group:
             group.start_soon(outbox.run)
+            group.start_soon(leader.run)
             yield {"repeats": repeats}
             group.cancel_scope.cancel()
 

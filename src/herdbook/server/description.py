@@ -89,7 +89,9 @@ def _complete(operation: dict[str, Any], route: Guarded, method: str) -> None:
     if route.status_code == 501:
         answers.pop("501", None)
         statuses.append(501)
-    answers |= {str(s): {"$ref": f"#/components/responses/Problem{s}"} for s in sorted(statuses)}
+    # What a route declares itself is said in the words of a foreign protocol.
+    for status in map(str, sorted(statuses)):
+        answers.setdefault(status, {"$ref": f"#/components/responses/Problem{status}"})
     for answer in answers.values():
         if isinstance(route.policy, Action) and "content" in answer and answer["content"] == {}:
             del answer["content"]

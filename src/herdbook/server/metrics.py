@@ -50,6 +50,15 @@ class Metrics:
             registry=self._registry,
         )
 
+        self._looks = Counter(
+            "herdbook_experiment_looks", "Looks at experiments.", registry=self._registry
+        )
+        self._acts = Counter(
+            "herdbook_experiment_acts",
+            "Experiments rolled back, widened, promoted or paused by the server itself.",
+            registry=self._registry,
+        )
+
     def request(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count a request by the template of its route."""
         known = method if method in METHODS else "other"
@@ -59,6 +68,11 @@ class Metrics:
     def delivery(self, *, taken: bool) -> None:
         """Count an attempt to deliver a webhook."""
         self._deliveries.labels("taken" if taken else "failed").inc()
+
+    def experiments(self, *, looked: int, acted: int) -> None:
+        """Count looks at experiments, and what came of them."""
+        self._looks.inc(looked)
+        self._acts.inc(acted)
 
     def head(self, seq: int) -> None:
         """Note where the audit log stands."""

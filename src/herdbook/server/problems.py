@@ -205,3 +205,15 @@ HANDLERS: Final = {
     RequestValidationError: _validation,
     HTTPException: protocol,
 }
+
+
+async def told(request: Request, error: Exception) -> Response:
+    """Answer an error that is one of those, for who says it in other words.
+
+    Raises:
+        Exception: it is none of them; it is raised again.
+    """
+    for kind, handler in HANDLERS.items():
+        if isinstance(error, kind):
+            return await handler(request, error)
+    raise error

@@ -5,22 +5,26 @@ from enum import Enum
 from typing import Any, Final
 
 from fastapi import FastAPI, Security
+from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 from starlette.convertors import Convertor, register_url_convertor
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, request_response
 
+from herdbook.core import experiments
 from herdbook.core.access import Action
 from herdbook.core.names import ROUTE_WORDS, WHOLE_ROUTE_WORDS
-from herdbook.errors import Invalid, UnknownField
+from herdbook.errors import HerdbookError, Invalid, UnknownField
 from herdbook.server import replays
 from herdbook.server.arguments import Arguments
 from herdbook.server.auth import admit
 from herdbook.server.limits import BODY_LIMIT_BYTES, StrictRequest
 
 Endpoint = Callable[..., Awaitable[Response]]
+Teller = Callable[[Request, Exception], Awaitable[Response]]
 
 
 class Open(Enum):
@@ -30,6 +34,7 @@ class Open(Enum):
 
 
 Policy = Action | Open
+REFUSALS: Final = (HerdbookError, RequestValidationError, HTTPException)
 BEARER: Final = HTTPBearer(
     auto_error=False, scheme_name="token", description="A token `hb_…`; local mode needs none."
 )
@@ -52,7 +57,14 @@ class ModelNames(Convertor[str]):
         return value
 
 
+class ExperimentNames(ModelNames):
+    """An experiment's name in a path: a word of the routes is none."""
+
+    regex = f"(?!(?:{'|'.join(sorted(experiments.ROUTE_WORDS))})(?:/|\\Z))[^/]+"
+
+
 register_url_convertor("model", ModelNames())
+register_url_convertor("experiment", ExperimentNames())
 
 
 class Guarded(APIRoute):
@@ -60,6 +72,8 @@ class Guarded(APIRoute):
 
     policy: Policy
     limit_bytes = BODY_LIMIT_BYTES
+    # Says errors in the words of a foreign protocol; None says them as problems.
+    teller: Teller | None = None
 
     def __init__(self, path: str, endpoint: Endpoint, **declared: Any) -> None:
         super().__init__(path, endpoint, **declared)
@@ -67,6 +81,14 @@ class Guarded(APIRoute):
 
         async def handle(request: Request) -> Response:
             request.scope["herdbook.route"] = self.path_format
+            try:
+                return await answered(request)
+            except REFUSALS as error:
+                if self.teller is None:
+                    raise
+                return await self.teller(request, error)
+
+        async def answered(request: Request) -> Response:
             await guard(request, self.policy)
             check_query(request, known=arguments.known, several=arguments.several)
             replays.check_key(request)
@@ -132,7 +154,7 @@ class Routes:
         self._tag = tag
         self._found: list[dict[str, Any]] = []
 
-    def add(
+    def add(  # noqa: PLR0913 - what there is to say of a route
         self,
         method: str,
         path: str,
@@ -141,6 +163,7 @@ class Routes:
         gives: Any = None,
         status: int = 200,
         limit_bytes: int = BODY_LIMIT_BYTES,
+        teller: Teller | None = None,
         **more: Any,
     ) -> Callable[[Endpoint], Endpoint]:
         """Declare a route.
@@ -153,6 +176,7 @@ class Routes:
             gives: the value its JSON answer is, for its description; None when it is not JSON.
             status: the status of success.
             limit_bytes: how long its JSON body may be.
+            teller: says its errors in the words of a foreign protocol.
             **more: further arguments of FastAPI's `add_api_route`.
         """
 
@@ -170,7 +194,7 @@ class Routes:
                 "response_class": Response,
                 **more,
             }
-            own = {"policy": policy, "limit_bytes": limit_bytes}
+            own = {"policy": policy, "limit_bytes": limit_bytes, "teller": teller}
             self._found.append({"own": own, "declared": declared})
             return endpoint
 
@@ -187,4 +211,5 @@ class Routes:
             )
             route = app.router.routes[-1]
             assert isinstance(route, Guarded)  # noqa: S101 - it was made just now
-            route.policy, route.limit_bytes = each["own"]["policy"], each["own"]["limit_bytes"]
+            for name, value in each["own"].items():
+                setattr(route, name, value)

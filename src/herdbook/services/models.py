@@ -14,6 +14,7 @@ from herdbook.core.ports import Work
 from herdbook.core.refs import CHAMPION
 from herdbook.core.wire import plain
 from herdbook.errors import AlreadyExists, Conflict, Gone, NotFound
+from herdbook.services.trying import refuse_tried
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,6 +210,7 @@ def delete(work: Work, model: str, *, reason: str = "") -> Model:
             f"{model} {found.champion} is in production; remove the alias champion first",
             field="model",
         )
+    refuse_tried(work, model)
     gone = replace(found, updated_at=work.now())
     work.models.remove(gone, by=work.by.name, reason=reason)
     work.record(Change(action="model.deleted", model=model, body={"reason": reason}))

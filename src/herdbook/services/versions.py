@@ -33,6 +33,7 @@ from herdbook.services.gates import check_signed
 from herdbook.services.models import About, differs, retagged
 from herdbook.services.policies import judged
 from herdbook.services.sight import shown, shown_text
+from herdbook.services.trying import refuse_in_service
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -336,11 +337,8 @@ def set_status(work: Work, ref: str | VersionRef, *, status: Status, reason: str
             field="status",
         )
     check_transition(found.ref, found.status, status)
-    if status is Status.ARCHIVED and found.aliases:
-        raise Conflict(
-            f"{found.ref} is what {', '.join(found.aliases)} points at; move or remove that first",
-            field="status",
-        )
+    if status is Status.ARCHIVED:
+        refuse_in_service(work, found, field="status")
     changed = replace(found, status=status, updated_at=work.now())
     work.versions.save(changed)
     body = {"from": str(found.status), "to": str(status), "reason": reason}
@@ -364,11 +362,7 @@ def delete(work: Work, ref: str | VersionRef, *, reason: str = "") -> Version:
     """Delete a version: hidden behind a tombstone, its number never given again."""
     found = locked(work, ref, action=Action.DEPLOY)
     names.prose(reason, field="reason")
-    if found.aliases:
-        raise Conflict(
-            f"{found.ref} is what {', '.join(found.aliases)} points at; move or remove that first",
-            field="ref",
-        )
+    refuse_in_service(work, found, field="ref")
     gone = replace(found, updated_at=work.now())
     work.versions.remove(gone, by=work.by.name, reason=reason)
     _recount(work, found.model, -1)

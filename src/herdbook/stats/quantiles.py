@@ -94,7 +94,9 @@ def start(claim: QuantileClaim) -> QuantileEvidence:
     return QuantileEvidence(claim, Wealth.at_start(len(_HARM.alternatives(0.5))))
 
 
-def observe(evidence: QuantileEvidence, batch: LatencyBatch) -> QuantileEvidence:
+def observe(
+    evidence: QuantileEvidence, batch: LatencyBatch, *, worth: float = 1.0
+) -> QuantileEvidence:
     """Fold one batch into the evidence: a pure function, in constant time whatever the counts.
 
     With t the upper edge of the bucket of control's past quantile in the batch's stratum, control's
@@ -103,6 +105,16 @@ def observe(evidence: QuantileEvidence, batch: LatencyBatch) -> QuantileEvidence
 
     Nothing is bet before control has `5 / (1 - share)` values in the stratum (100 for the 95th
     percentile, 500 for the 99th), nor where an arm has none in the batch.
+
+    Args:
+        evidence: what is known before the batch.
+        batch: what came.
+        worth: what a value is worth where units come again and again, above 0 and at most 1: one
+            over the design effect as the past tells it. Every wager is raised to its power, which
+            leaves its expectation at most 1.
+
+    Raises:
+        Invalid: the worth is outside its range.
 
     Example:
         >>> slow, fast = LogHistogram({300: 100}), LogHistogram({290: 100})
@@ -116,19 +128,22 @@ def observe(evidence: QuantileEvidence, batch: LatencyBatch) -> QuantileEvidence
     Ramdas, "Sequential estimation of quantiles with applications to A/B testing and best-arm
     identification", Bernoulli 28 (2022).
     """
+    if not 0 < worth <= 1:
+        raise Invalid(f"A value is worth more than 0 and at most 1, not {worth}.", field="worth")
     seen = dict(evidence.seen)
     past = seen.get(batch.stratum, LogHistogram())
     seen[batch.stratum] = past + batch.control
-    return QuantileEvidence(
-        evidence.claim, _bet(evidence, past, batch), tuple(sorted(seen.items(), key=_by_name))
-    )
+    wealth = _bet(evidence, past, batch, worth)
+    return QuantileEvidence(evidence.claim, wealth, tuple(sorted(seen.items(), key=_by_name)))
 
 
 def _by_name(item: tuple[str, LogHistogram]) -> str:
     return item[0]
 
 
-def _bet(evidence: QuantileEvidence, past: LogHistogram, batch: LatencyBatch) -> Wealth:
+def _bet(
+    evidence: QuantileEvidence, past: LogHistogram, batch: LatencyBatch, worth: float
+) -> Wealth:
     """The wealth after a batch, given what control did in its stratum before."""
     tail = 1 - evidence.claim.share
     control, treatment, known = batch.control.total, batch.treatment.total, past.total
@@ -142,4 +157,5 @@ def _bet(evidence: QuantileEvidence, past: LogHistogram, batch: LatencyBatch) ->
         Counts(control, batch.control.above(edge)),
         Counts(treatment, batch.treatment.above(further)),
     )
-    return evidence.wealth.after(rates.wagers(_HARM, base, counts))
+    wagers = rates.wagers(_HARM, base, counts)
+    return evidence.wealth.after([worth * wager for wager in wagers])

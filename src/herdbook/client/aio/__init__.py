@@ -1,14 +1,20 @@
 """`AsyncHerdbook`: the front of a server, for services that await."""
 
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
+
+import anyio.to_thread
 
 from herdbook.client.aio.access import AsyncTokens
 from herdbook.client.aio.artifacts import AsyncArtifacts
 from herdbook.client.aio.deployments import AsyncDeployments
 from herdbook.client.aio.evaluations import AsyncEvaluations
 from herdbook.client.aio.events import AsyncEvents
+from herdbook.client.aio.experiments import AsyncExperiments
 from herdbook.client.aio.lineage import AsyncLineage
 from herdbook.client.aio.models import AsyncModels, AsyncVersions
 from herdbook.client.aio.webhooks import AsyncWebhooks
@@ -17,8 +23,15 @@ from herdbook.client.remote import RemoteDoor
 from herdbook.core.models import Version
 from herdbook.errors import Invalid
 from herdbook.front.artifacts import Artifacts
+from herdbook.front.resolver import Resolver
+from herdbook.front.serving import ServedExperiments
 from herdbook.settings import Settings
 from herdbook.storage.cache import Cache
+
+if TYPE_CHECKING:
+    from herdbook.core.assignment import Attributes
+    from herdbook.core.units import Unit
+    from herdbook.front.calls import Call
 
 
 class AsyncHerdbook:
@@ -30,6 +43,7 @@ class AsyncHerdbook:
         *,
         bytes_door: RemoteDoor,
         cache: Cache,
+        journal: Path | None = None,
         offline: bool = False,
         refresh_seconds: float = 1.0,
     ) -> None:
@@ -44,9 +58,15 @@ class AsyncHerdbook:
         self.lineage = AsyncLineage(door)
         self.evaluations = AsyncEvaluations(door)
         self.deployments = AsyncDeployments(door)
+        self.experiments = AsyncExperiments(door)
         self.events = AsyncEvents(door)
         self.tokens = AsyncTokens(door)
         self.webhooks = AsyncWebhooks(door)
+        resolver = Resolver(bytes_door, interval=refresh_seconds)
+        # Assigning and recording are done in memory, and need no awaiting.
+        self.serving = ServedExperiments(
+            bytes_door, resolver, journal=journal, interval=refresh_seconds
+        )
 
     @property
     def address(self) -> str:
@@ -70,8 +90,23 @@ class AsyncHerdbook:
         self._held[ref] = (now, mark, version)
         return version
 
+    @asynccontextmanager
+    async def serve(
+        self,
+        model: str,
+        *,
+        unit: "Unit | None" = None,
+        attributes: "Attributes | None" = None,
+    ) -> "AsyncIterator[Call]":
+        """Begin a call of a version, see `ServedExperiments.serve`; nothing blocks the loop."""
+        if not self.serving.holds(model):
+            await anyio.to_thread.run_sync(self.serving.prepare, model)
+        with self.serving.serve(model, unit=unit, attributes=attributes) as call:
+            yield call
+
     async def close(self) -> None:
-        """Give up connections."""
+        """Send what was recorded, give up connections."""
+        await anyio.to_thread.run_sync(self.serving.close)
         self._bytes_door.close()
         await self._door.close()
 
@@ -109,6 +144,7 @@ def connect_async(url: str | None = None, *, token: str | None = None) -> AsyncH
         AsyncDoor(settings.url, **how),
         bytes_door=RemoteDoor(settings.url, offline=settings.offline, **how),
         cache=Cache(settings.cache, limit_bytes=settings.cache_bytes),
+        journal=settings.home / "journal",
         offline=settings.offline,
         refresh_seconds=settings.refresh_seconds,
     )

@@ -17,7 +17,6 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
 from herdbook.core.access import Actor
 from herdbook.core.artifacts import Manifest, Signature, digest_of
@@ -25,7 +24,7 @@ from herdbook.core.models import Version
 from herdbook.errors import Corrupt, NotFound
 from herdbook.storage.sql import search
 from herdbook.storage.sql.prepared import Prepared
-from herdbook.storage.sql.rows import micros, moment
+from herdbook.storage.sql.rows import inserting, micros, moment
 from herdbook.storage.sql.tables import (
     blobs,
     identity,
@@ -79,7 +78,7 @@ class SqlArtifacts:
         ]
         # Whoever forgets one of them either is done or waits for this work, and sees its pins.
         self._lock_blobs(pinned)
-        adding = self._adding(pins)
+        adding = inserting(self._connection, pins)
         said = adding.excluded
         self._many(
             adding.on_conflict_do_update(
@@ -109,11 +108,7 @@ class SqlArtifacts:
         """Note blobs that the store holds now; those that are noted stay as they are."""
         at = micros(self._now)
         rows = [{"digest": digest, "size": sizes[digest], "at": at} for digest in sorted(sizes)]
-        self._many(self._adding(blobs).on_conflict_do_nothing(), rows)
-
-    def _adding(self, table: Any) -> Any:
-        kinds: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
-        return kinds[self._connection.dialect.name](table)
+        self._many(inserting(self._connection, blobs).on_conflict_do_nothing(), rows)
 
     def _many(self, statement: Any, rows: Sequence[Mapping[str, Any]]) -> None:
         if rows:
@@ -229,7 +224,11 @@ class SqlArtifacts:
     def keep(self, manifest: Manifest) -> None:
         """Keep a manifest and which noted blobs it names; one that is kept stays as it is."""
         row = {"digest": manifest.digest, "size": manifest.size, "doc": manifest.text}
-        adding = self._adding(manifests).on_conflict_do_nothing().returning(manifests.c.id)
+        adding = (
+            inserting(self._connection, manifests)
+            .on_conflict_do_nothing()
+            .returning(manifests.c.id)
+        )
         own = select(manifests.c.id).where(manifests.c.digest == manifest.digest)
         locked = own.with_for_update(read=True, key_share=True)
         while True:
@@ -309,7 +308,11 @@ class SqlArtifacts:
             "at": micros(self._now),
             "by": self._by.name,
         }
-        adding = self._adding(signatures).on_conflict_do_nothing().returning(signatures.c.id)
+        adding = (
+            inserting(self._connection, signatures)
+            .on_conflict_do_nothing()
+            .returning(signatures.c.id)
+        )
         return self._connection.execute(adding, row).scalar_one_or_none() is not None
 
     def signers(self, manifest: str) -> Sequence[tuple[str, int]]:

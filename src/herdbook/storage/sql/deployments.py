@@ -1,7 +1,7 @@
 """Aliases and their history in the database."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -201,6 +201,19 @@ class SqlDeployments:
             Holding(since=_decoded(row.doc), until=moment(row.until) if row.until else None)
             for row in self._connection.execute(self._seen(asked))
         ]
+
+    def numbers(self, alias: str, *, limit: int) -> Mapping[str, str]:
+        """Give the numbers an alias points at, by model: the first `limit` by name."""
+        asked = (
+            select(models.c.name, versions.c.number)
+            .select_from(aliases)
+            .join(models, models.c.id == aliases.c.model_id)
+            .join(versions, versions.c.id == aliases.c.version_id)
+            .where(aliases.c.name == alias)
+            .order_by(models.c.name)
+            .limit(limit)
+        )
+        return {row.name: row.number for row in self._connection.execute(self._seen(asked))}
 
 
 def _decoded(doc: str) -> Move:

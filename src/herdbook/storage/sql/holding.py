@@ -2,16 +2,15 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import Connection, Select, insert, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from herdbook.core.artifacts import Manifest, blob_digest, digest_of
 from herdbook.core.transfer import Record
 from herdbook.core.wire import canonical, time_value
 from herdbook.errors import Corrupt, Invalid
-from herdbook.storage.sql.rows import BATCH, micros
+from herdbook.storage.sql.rows import BATCH, inserting, micros
 from herdbook.storage.sql.tables import (
     blobs,
     manifest_blobs,
@@ -19,8 +18,6 @@ from herdbook.storage.sql.tables import (
     signatures,
     version_manifests,
 )
-
-_ADDING: Final[dict[str, Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
 class Holding:
@@ -65,8 +62,8 @@ class Holding:
                     raise _two_sizes(record, file.digest)
         at = micros(self._now)
         rows = [{"digest": digest, "size": sizes[digest], "at": at} for digest in sorted(sizes)]
-        adding = _ADDING[self._connection.dialect.name](blobs).on_conflict_do_nothing()
-        self._connection.execute(adding, rows)
+        added = inserting(self._connection, blobs).on_conflict_do_nothing()
+        self._connection.execute(added, rows)
         # What another line, or a push that ended without a version, noted before.
         noted = self._those(select(blobs.c.digest, blobs.c.id, blobs.c.size), blobs.c.digest, sizes)
         wrong = {row.digest for row in noted if row.size != sizes[row.digest]}

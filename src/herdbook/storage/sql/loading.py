@@ -33,6 +33,7 @@ from herdbook.storage.sql.tables import (
     version_tags,
     versions,
 )
+from herdbook.storage.sql.trying import Trying
 
 SUMS: Final = ("count", "errors", "timed", "time_ms", "judged", "confidence")
 
@@ -46,6 +47,7 @@ class Loading:
     def __init__(self, connection: Connection, now: datetime) -> None:
         self._connection = connection
         self._holding = Holding(connection, now)
+        self._trying = Trying(connection, now)
 
     def add(self, records: Sequence[Record]) -> None:
         """Add records of one kind; what they name was added before."""
@@ -59,6 +61,10 @@ class Loading:
             "operational": self._add_operational,
             "alias": self._add_aliases,
             "move": self._add_moves,
+            "experiment": self._trying.add_experiments,
+            "batch": self._trying.add_batches,
+            "delta": self._trying.add_deltas,
+            "worker": self._trying.add_workers,
             "event": self._add_events,
         }
         try:

@@ -3,9 +3,10 @@
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, tuple_
+from sqlalchemy import Connection, Select, Table, tuple_
 
 from herdbook.core import wire
 from herdbook.core.models import Version
@@ -41,6 +42,13 @@ def decoded(text: str) -> Version:
 def row_text(row: Any) -> str:
     """Give the JSON text of a version: what is known about it, with what it is put inside."""
     return f'{row.about[:-1]},"facts":{row.facts}}}'
+
+
+def inserting(connection: Connection, table: Table) -> Any:
+    """Give an INSERT that can say ON CONFLICT; only the database at hand is imported for it."""
+    if connection.dialect.name == "sqlite":
+        return import_module("sqlalchemy.dialects.sqlite").insert(table)
+    return import_module("sqlalchemy.dialects.postgresql").insert(table)
 
 
 def each(

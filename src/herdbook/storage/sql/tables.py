@@ -12,39 +12,20 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
-    MetaData,
     SmallInteger,
     Table,
     Text,
     UniqueConstraint,
 )
 
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
-
-# Code point order on both databases, whatever the locale of the server.
-Word = Text().with_variant(Text(collation="C"), "postgresql")
-Id = BigInteger().with_variant(Integer(), "sqlite")
-
-
-def _id() -> Column[int]:
-    return Column("id", Id, primary_key=True, autoincrement=True)
-
-
-def _to(target: str, name: str, *, key: bool = False) -> Column[int]:
-    return Column(name, Id, ForeignKey(target), nullable=False, primary_key=key)
-
+from herdbook.storage.sql.columns import Id, Word, row_id, to
+from herdbook.storage.sql.columns import metadata as metadata
+from herdbook.storage.sql.experiment_tables import experiments as experiments
 
 models = Table(
     "models",
     metadata,
-    _id(),
+    row_id(),
     Column("name", Word, nullable=False, unique=True),
     Column("folded", Word, nullable=False, unique=True),
     Column("type", Word, nullable=False),
@@ -63,7 +44,7 @@ models = Table(
 model_tags = Table(
     "model_tags",
     metadata,
-    _to("models.id", "model_id", key=True),
+    to("models.id", "model_id", key=True),
     Column("key", Word, primary_key=True),
     Column("value", Word, nullable=False),
     Index(None, "key", "value", "model_id"),
@@ -73,8 +54,8 @@ model_tags = Table(
 versions = Table(
     "versions",
     metadata,
-    _id(),
-    _to("models.id", "model_id"),
+    row_id(),
+    to("models.id", "model_id"),
     Column("ordinal", Integer, nullable=False),
     Column("number", Word, nullable=False),
     Column("number_key", Word, nullable=False),
@@ -113,7 +94,7 @@ versions = Table(
 version_tags = Table(
     "version_tags",
     metadata,
-    _to("versions.id", "version_id", key=True),
+    to("versions.id", "version_id", key=True),
     Column("key", Word, primary_key=True),
     Column("value", Word, nullable=False),
     Index(None, "key", "value", "version_id"),
@@ -123,21 +104,21 @@ version_tags = Table(
 parents = Table(
     "parents",
     metadata,
-    _to("versions.id", "child_id", key=True),
-    _to("versions.id", "parent_id", key=True),
+    to("versions.id", "child_id", key=True),
+    to("versions.id", "parent_id", key=True),
     Column("position", Integer, nullable=False),
     Column("kind", Word, nullable=False),
     Index(None, "parent_id", "child_id"),
     sqlite_with_rowid=False,
 )
 
-datasets = Table("datasets", metadata, _id(), Column("name", Word, nullable=False, unique=True))
+datasets = Table("datasets", metadata, row_id(), Column("name", Word, nullable=False, unique=True))
 
 version_datasets = Table(
     "version_datasets",
     metadata,
-    _to("versions.id", "version_id", key=True),
-    _to("datasets.id", "dataset_id", key=True),
+    to("versions.id", "version_id", key=True),
+    to("datasets.id", "dataset_id", key=True),
     Index(None, "dataset_id", "version_id"),
     sqlite_with_rowid=False,
 )
@@ -145,8 +126,8 @@ version_datasets = Table(
 metrics = Table(
     "metrics",
     metadata,
-    _id(),
-    _to("versions.id", "version_id"),
+    row_id(),
+    to("versions.id", "version_id"),
     Column("name", Word, nullable=False),
     Column("value", Double, nullable=False),
     Column("at", BigInteger, nullable=False),
@@ -159,7 +140,7 @@ metrics = Table(
 scores = Table(
     "scores",
     metadata,
-    _to("versions.id", "version_id", key=True),
+    to("versions.id", "version_id", key=True),
     Column("name", Word, primary_key=True),
     Column("value", Double, nullable=False),
     Index(None, "name", "value", "version_id"),
@@ -181,7 +162,7 @@ operational = Table(
 aliases = Table(
     "aliases",
     metadata,
-    _to("models.id", "model_id", key=True),
+    to("models.id", "model_id", key=True),
     Column("name", Word, primary_key=True),
     Column("version_id", Id, ForeignKey("versions.id")),
     Column("epoch", Integer, nullable=False),
@@ -195,8 +176,8 @@ aliases = Table(
 moves = Table(
     "moves",
     metadata,
-    _id(),
-    _to("models.id", "model_id"),
+    row_id(),
+    to("models.id", "model_id"),
     Column("alias", Word, nullable=False),
     Column("epoch", Integer, nullable=False),
     Column("from_id", Id, ForeignKey("versions.id")),
@@ -240,7 +221,7 @@ chain = Table(
 webhooks = Table(
     "webhooks",
     metadata,
-    _id(),
+    row_id(),
     Column("url", Word, nullable=False),
     Column("secret", Word, nullable=False),
     Column("actions", Text, nullable=False),
@@ -254,9 +235,9 @@ webhooks = Table(
 deliveries = Table(
     "deliveries",
     metadata,
-    _id(),
-    _to("webhooks.id", "webhook_id"),
-    _to("events.seq", "seq"),
+    row_id(),
+    to("webhooks.id", "webhook_id"),
+    to("events.seq", "seq"),
     Column("attempts", Integer, nullable=False),
     Column("next_at", BigInteger),
     Column("delivered_at", BigInteger),
@@ -295,7 +276,7 @@ replays = Table(
 blobs = Table(
     "blobs",
     metadata,
-    _id(),
+    row_id(),
     Column("digest", Word, nullable=False, unique=True),
     Column("size", BigInteger, nullable=False),
     Column("at", BigInteger, nullable=False),
@@ -327,7 +308,7 @@ pins = Table(
 manifests = Table(
     "manifests",
     metadata,
-    _id(),
+    row_id(),
     Column("digest", Word, nullable=False, unique=True),
     Column("size", BigInteger, nullable=False),
     Column("doc", Text, nullable=False),
@@ -336,8 +317,8 @@ manifests = Table(
 manifest_blobs = Table(
     "manifest_blobs",
     metadata,
-    _to("manifests.id", "manifest_id", key=True),
-    _to("blobs.id", "blob_id", key=True),
+    to("manifests.id", "manifest_id", key=True),
+    to("blobs.id", "blob_id", key=True),
     Index(None, "blob_id", "manifest_id"),
     sqlite_with_rowid=False,
 )
@@ -346,15 +327,15 @@ version_manifests = Table(
     "version_manifests",
     metadata,
     Column("version_id", Id, ForeignKey("versions.id"), primary_key=True, autoincrement=False),
-    _to("manifests.id", "manifest_id"),
+    to("manifests.id", "manifest_id"),
     Index(None, "manifest_id"),
 )
 
 signatures = Table(
     "signatures",
     metadata,
-    _id(),
-    _to("manifests.id", "manifest_id"),
+    row_id(),
+    to("manifests.id", "manifest_id"),
     Column("digest", Word, nullable=False),
     Column("doc", Text, nullable=False),
     Column("at", BigInteger, nullable=False),

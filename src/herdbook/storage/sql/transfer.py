@@ -5,6 +5,8 @@ Ids are given in the order of the file, which is the order of the ids it came fr
 export of what was imported is the same file.
 """
 
+import json
+from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -16,6 +18,13 @@ from herdbook.core.transfer import LONG, Record
 from herdbook.core.wire import dumps
 from herdbook.storage.sql import engine
 from herdbook.storage.sql.binding import bind
+from herdbook.storage.sql.experiment_tables import (
+    batches,
+    deltas,
+    evidence,
+    experiments,
+    workers,
+)
 from herdbook.storage.sql.loading import SUMS, Loading
 from herdbook.storage.sql.rows import BATCH, each, moment
 from herdbook.storage.sql.tables import (
@@ -114,6 +123,41 @@ def _event_text(row: Any) -> str:
     return f'{dumps(said)[:-1]},"body":{row.body},{dumps(rest)[1:]}'
 
 
+def _experiment_text(row: Any) -> str:
+    # Its number is this database's own.
+    doc = json.loads(row.doc)
+    doc.pop("id", None)
+    return f'{{"late":{row.late},"evidence":{_evidence_text(row)},"doc":{dumps(doc)}}}'
+
+
+def _evidence_text(row: Any) -> str:
+    if row.batches is None:
+        return "null"
+    said = {"batches": row.batches, "at": moment(row.at), "seen": b64encode(row.seen).decode()}
+    return f'{dumps(said)[:-1]},"state":{row.state},"evaluation":{row.evaluation}}}'
+
+
+def _batch_text(row: Any) -> str:
+    said = {"experiment": row.name, "number": row.number, "at": moment(row.at)}
+    return f'{dumps(said)[:-1]},"point":{row.point or "null"},"doc":{row.doc}}}'
+
+
+def _delta_text(row: Any) -> str:
+    said = {"experiment": row.name, "at": moment(row.at)}
+    return f'{dumps(said)[:-1]},"doc":{row.doc}}}'
+
+
+def _worker_text(row: Any) -> str:
+    said = {name: row._mapping[name] for name in ("name", "by", "sequence", "dropped")}
+    return dumps(said | {"at": moment(row.at)})
+
+
+def _of_experiment(table: Any) -> Select[Any]:
+    return select(table, experiments.c.name).join(
+        experiments, experiments.c.id == table.c.experiment_id
+    )
+
+
 def _of_version(table: Any) -> Select[Any]:
     return (
         select(table, models.c.name.label("model"), versions.c.number)
@@ -134,6 +178,16 @@ _ALIASES = (
     .join(models, models.c.id == aliases.c.model_id)
     .outerjoin(versions, versions.c.id == aliases.c.version_id)
 )
+_EXPERIMENTS = select(
+    experiments.c.id,
+    experiments.c.late,
+    experiments.c.doc,
+    evidence.c.batches,
+    evidence.c.at,
+    evidence.c.seen,
+    evidence.c.doc.label("state"),
+    evidence.c.evaluation,
+).outerjoin(evidence, evidence.c.experiment_id == experiments.c.id)
 _DUMPED: Final[tuple[tuple[str, Select[Any], tuple[Any, ...], Callable[[Any], str]], ...]] = (
     ("model", select(models), (models.c.id,), _model_text),
     ("manifest", select(manifests).where(_HELD), (manifests.c.digest,), _manifest_text),
@@ -143,5 +197,9 @@ _DUMPED: Final[tuple[tuple[str, Select[Any], tuple[Any, ...], Callable[[Any], st
     ("operational", _of_version(operational), (operational.c.version_id,), _operational_text),
     ("alias", _ALIASES, (aliases.c.model_id, aliases.c.name), _alias_text),
     ("move", select(moves), (moves.c.id,), lambda row: f'{{"doc":{row.doc}}}'),
+    ("experiment", _EXPERIMENTS, (experiments.c.id,), _experiment_text),
+    ("batch", _of_experiment(batches), (batches.c.experiment_id, batches.c.number), _batch_text),
+    ("delta", _of_experiment(deltas), (deltas.c.id,), _delta_text),
+    ("worker", select(workers), (workers.c.name, workers.c.by), _worker_text),
     ("event", select(events), (events.c.seq,), _event_text),
 )

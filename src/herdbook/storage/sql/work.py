@@ -17,6 +17,7 @@ from herdbook.storage.sql.deployments import SqlDeployments
 from herdbook.storage.sql.engine import Database, savepoint
 from herdbook.storage.sql.evaluations import SqlEvaluations
 from herdbook.storage.sql.events import SqlEvents
+from herdbook.storage.sql.experiments import SqlExperiments
 from herdbook.storage.sql.lineage import SqlLineage
 from herdbook.storage.sql.models import SqlModels
 from herdbook.storage.sql.transfer import SqlTransfer
@@ -51,6 +52,7 @@ class SqlWork:
         self.replays = SqlReplays(connection, self._now)
         self.transfer = SqlTransfer(connection, self._now)
         self.artifacts = SqlArtifacts(connection, by, self.versions, self._now)
+        self.experiments = SqlExperiments(connection, by, self.models, self._now)
 
     @property
     def by(self) -> Actor:

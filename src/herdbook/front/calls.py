@@ -1,0 +1,321 @@
+"""Calls of versions that experiments compare: who gets which, how long it took, how it went.
+
+Nothing here raises because of what is recorded, and nothing waits: see `front.recording`.
+"""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from contextvars import ContextVar
+from time import perf_counter_ns
+from types import TracebackType
+from typing import Any, Final, Self
+
+from herdbook.core.assignment import Assignment, Attributes
+from herdbook.core.units import Unit, hash_of
+from herdbook.errors import HerdbookError
+from herdbook.front.assigning import Assigner, one
+from herdbook.front.recording import Recorder
+
+_MILLISECOND: Final = 1e-6
+_SERVER_ERROR: Final = 500
+# What ends a call without telling anything about the version.
+_ENDINGS: Final = frozenset(
+    {
+        "Cancelled",
+        "CancelledError",
+        "ClientDisconnect",
+        "GeneratorExit",
+        "KeyboardInterrupt",
+        "SystemExit",
+    }
+)
+# What was assigned last in a context, and to which unit.
+_last: Final[ContextVar[tuple[Assignment, Unit] | None]] = ContextVar("herdbook_last", default=None)
+_remember: Final = _last.set
+
+
+class Calls:
+    """Assigns units, and records how their calls went.
+
+    Args:
+        assigner: gives units their versions.
+        recorder: where results go.
+    """
+
+    def __init__(self, assigner: Assigner, recorder: Recorder) -> None:
+        self.assigner = assigner
+        self.recorder = recorder
+        self._labels: dict[tuple[str, int, str], int] = {}
+
+    def assign_variant(
+        self,
+        model: str,
+        unit: Unit | None = None,
+        *,
+        user_id: Unit | None = None,
+        attributes: Attributes | None = None,
+    ) -> Assignment:
+        """Give what a unit gets, and remember it for results that name no unit."""
+        if user_id is not None:
+            unit = one(unit, user_id)
+        assigner = self.assigner
+        try:
+            plan = assigner.plans[model]
+        except KeyError:
+            plan = assigner.first(model)
+        found = plan(unit, attributes)  # type: ignore[arg-type] # None is Invalid there
+        if found.experiment:
+            _remember((found, unit))  # type: ignore[arg-type] # it was assigned
+        return found
+
+    def get_version_for_request(
+        self, model: str, user_id: Unit, *, attributes: Attributes | None = None
+    ) -> str:
+        """Give the number of a unit's version."""
+        return self.assign_variant(model, user_id, attributes=attributes).version
+
+    def serve(self, model: str, unit: Unit | None, attributes: Attributes | None) -> "Call":
+        """Begin a call; without a unit it is served the champion and nothing is recorded."""
+        if unit is None:
+            number = self.assigner.champion(model)
+            return Call(self, Assignment(model=model, version=number), None)
+        found = self.assigner.assign_variant(model, unit, attributes=attributes)
+        if not found.experiment:
+            return Call(self, found, None)
+        _remember((found, unit))
+        return Call(self, found, hash_of(unit))
+
+    def record(  # noqa: PLR0913, PLR0917 - what there is to say of a result
+        self,
+        experiment: str,
+        variant: str,
+        time_ms: float | None,
+        confidence: float | None,
+        error: object,
+        unit: Unit | None,
+        metrics: Mapping[str, float] | None,
+    ) -> bool:
+        """Record a result; gives whether it was kept."""
+        last = _last.get()
+        if last is not None and last[0].experiment == experiment and unit in (None, last[1]):
+            assignment, its = last
+            variant = variant or assignment.counted
+            if assignment.shadow and variant == assignment.variant:
+                # The control that was served beside a shadow: its units are the shadow's.
+                return True
+            phase = assignment.phase
+            unit = its
+        else:
+            phase = self.assigner.phase(experiment)
+        hashed: int | None = None
+        if unit is not None:
+            with suppress(HerdbookError):
+                hashed = hash_of(unit)
+        label = self.label(experiment, phase, variant)
+        kept = self.recorder.record(label, hashed, time_ms, confidence, error)
+        if metrics:
+            for name, value in metrics.items():
+                self.recorder.measure(label, name, value, hashed)
+        return kept
+
+    def label(self, experiment: str, phase: int, arm: str) -> int:
+        """Give the number under which an arm is recorded."""
+        found = self._labels.get((experiment, phase, arm))
+        if found is None:
+            found = self.recorder.label(experiment, phase, arm)
+            self._labels[experiment, phase, arm] = found
+        return found
+
+    def close(self) -> None:
+        """Look no more, send what is recorded."""
+        self.assigner.close()
+        self.recorder.close()
+
+
+class _Timed:
+    """What a call and its shadow share: a time, an outcome, what was observed."""
+
+    __slots__ = (
+        "_began",
+        "_calls",
+        "_confidence",
+        "_label",
+        "_metrics",
+        "_since",
+        "_unit",
+        "failed",
+        "left_out",
+    )
+
+    def __init__(self, calls: Calls, label: int, unit: int | None) -> None:
+        self._calls = calls
+        self._label = label
+        self._unit = unit
+        self._confidence: float | None = None
+        self._metrics: dict[str, float] | None = None
+        self._began: Any = None
+        self._since = 0
+        self.failed = False
+        self.left_out = False
+
+    def observe(
+        self,
+        *,
+        prediction: float | None = None,
+        confidence: float | None = None,
+        **metrics: float,
+    ) -> None:
+        """Note what came of the call.
+
+        Args:
+            prediction: what the version predicted, where that is a number.
+            confidence: how sure it was, 0 to 1.
+            metrics: any other number, by its name.
+        """
+        if confidence is not None:
+            self._confidence = confidence
+        if prediction is not None:
+            metrics["prediction"] = prediction
+        if metrics:
+            self._metrics = {**(self._metrics or {}), **metrics}
+
+    def fail(self) -> None:
+        """Count the call as an error, though nothing was raised."""
+        self.failed = True
+
+    def leave_out(self) -> None:
+        """Record nothing of the call: it told nothing of the version, as when its caller left."""
+        self.left_out = True
+
+    def _begin(self) -> None:
+        if self._label:
+            self._began = self._calls.recorder.started(self._label)
+        self._since = perf_counter_ns()
+
+    def _end(self, raised: BaseException | None) -> None:
+        if not self._label:
+            return
+        time_ms = (perf_counter_ns() - self._since) * _MILLISECOND
+        recorder = self._calls.recorder
+        if self.left_out or (raised is not None and type(raised).__name__ in _ENDINGS):
+            recorder.finished(self._label, began=self._began)
+            return
+        failed = self.failed or (raised is not None and _is_failure(raised))
+        recorder.record(self._label, self._unit, time_ms, self._confidence, failed, self._began)
+        if self._metrics:
+            for name, value in self._metrics.items():
+                recorder.measure(self._label, name, value, self._unit)
+
+
+def _is_failure(raised: BaseException) -> bool:
+    """Whether an exception is the version's fault: an HTTP answer below 500 is the caller's.
+
+    That is Starlette's own exception: others carry the status of somebody else's answer.
+    """
+    if all(kind.__name__ != "HTTPException" for kind in type(raised).__mro__):
+        return True
+    status = getattr(raised, "status_code", None)
+    return not (isinstance(status, int) and status < _SERVER_ERROR)
+
+
+class Call(_Timed):
+    """One call of a version: `with book.serve("gnn", unit="user123") as call: …`.
+
+    Attributes:
+        assignment: what the unit gets and why.
+        failed: whether it counts as an error.
+        left_out: whether nothing of it is recorded.
+        shadow: the version to call beside this one, or None.
+    """
+
+    __slots__ = ("assignment", "shadow")
+
+    def __init__(self, calls: Calls, assignment: Assignment, unit: int | None) -> None:
+        beside = assignment.shadow
+        label = 0
+        if assignment.experiment and not beside:
+            label = calls.label(assignment.experiment, assignment.phase, assignment.variant)
+        super().__init__(calls, label, unit)
+        self.assignment = assignment
+        self.shadow = Shadow(calls, assignment, unit) if beside else None
+
+    @property
+    def version(self) -> str:
+        """The number to serve."""
+        return self.assignment.version
+
+    @property
+    def variant(self) -> str:
+        """The arm that is served, or `champion`."""
+        return self.assignment.variant
+
+    @property
+    def ref(self) -> str:
+        """The version to serve, such as `gnn:v2.1.0`."""
+        return f"{self.assignment.model}:{self.assignment.version}"
+
+    def __enter__(self) -> Self:
+        self._begin()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._end(error)
+
+    async def __aenter__(self) -> Self:
+        self._begin()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._end(error)
+
+
+class Shadow(_Timed):
+    """The version called beside the one that is served: what it raises is recorded, never raised.
+
+    Attributes:
+        version: its number.
+    """
+
+    __slots__ = ("version",)
+
+    def __init__(self, calls: Calls, assignment: Assignment, unit: int | None) -> None:
+        super().__init__(
+            calls, calls.label(assignment.experiment, assignment.phase, assignment.shadow), unit
+        )
+        self.version = assignment.shadow_version
+
+    def __enter__(self) -> Self:
+        self._begin()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
+        self._end(error)
+        return isinstance(error, Exception)
+
+    async def __aenter__(self) -> Self:
+        self._begin()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
+        self._end(error)
+        return isinstance(error, Exception)

@@ -1,0 +1,178 @@
+"""`book.experiments`."""
+
+from collections.abc import Mapping, Sequence
+from typing import TypedDict, Unpack
+
+from herdbook.core.decisions import Evaluation, Point
+from herdbook.core.experiments import Experiment, Guardrail, Plan, Policy
+from herdbook.core.pages import PAGE_DEFAULT, Page
+from herdbook.front.door import Door
+from herdbook.services.leading import Advanced
+
+
+class Settings(TypedDict, total=False):
+    """What of a plan may be left out; see `core.experiments.Plan`."""
+
+    control: str
+    treatment_traffic_pct: float
+    ramp: Sequence[float]
+    ramp_hours: float
+    duration_days: float
+    min_requests: int
+    max_error_rate_increase: float
+    min_confidence_improvement: float
+    alpha: float
+    targeting: Mapping[str, Sequence[str]]
+    holdout_pct: float
+    exclusion: str
+    exclusion_pct: float
+    shadow: bool
+    guardrails: Sequence[Guardrail]
+    policy: Policy
+    auto_rollback: bool
+    auto_ramp: bool
+    auto_promote: bool
+
+
+def planned(
+    name: str, model: str, treatments: Sequence[str], settings: Mapping[str, object]
+) -> Plan:
+    """Make a plan of what a caller said."""
+    lists = {"ramp", "guardrails"}
+    said: dict[str, object] = {
+        key: tuple(value) if key in lists and isinstance(value, Sequence) else value
+        for key, value in settings.items()
+    }
+    targeting = said.get("targeting")
+    if isinstance(targeting, Mapping):
+        said["targeting"] = {
+            key: (values,) if isinstance(values, str) else tuple(values)
+            for key, values in targeting.items()
+        }
+    if "policy" in said:
+        said["policy"] = Policy(str(said["policy"]))
+    control = str(said.pop("control", ""))
+    several = (treatments,) if isinstance(treatments, str) else tuple(treatments)
+    return Plan(name=name, model=model, control=control, treatments=several, **said)  # type: ignore[arg-type]
+
+
+class Experiments:
+    """Experiments: which version is better, found out while both serve."""
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+
+    def start(
+        self,
+        name: str,
+        model: str,
+        treatments: str | Sequence[str],
+        *,
+        requests_per_day: float | None = None,
+        units_per_day: float | None = None,
+        dry_run: bool = False,
+        **settings: Unpack[Settings],
+    ) -> Experiment:
+        """Start an experiment; its warnings say what cannot work.
+
+        Args:
+            name: unique among experiments, such as `gnn_v2.2_test`.
+            model: the model.
+            treatments: the number of the version to try, or several.
+            requests_per_day: the traffic there is, if known, for the warnings.
+            units_per_day: how many users it comes from, if known.
+            dry_run: write nothing.
+            settings: the rest of the plan, see `herdbook.core.experiments.Plan`; without a
+                control, the champion is.
+
+        Raises:
+            Invalid: the plan cannot be carried out; names the field.
+            Conflict: the control is not the champion, or other experiments have the units.
+        """
+        return self._door.call(
+            Experiment,
+            "experiments.start",
+            plan=planned(name, model, treatments, settings),
+            requests_per_day=requests_per_day,
+            units_per_day=units_per_day,
+            dry_run=dry_run,
+        )
+
+    def get(self, name: str) -> Experiment:
+        """Give an experiment."""
+        return self._door.call(Experiment, "experiments.get", name=name)
+
+    def list(
+        self,
+        model: str = "",
+        *,
+        state: str = "",
+        page_size: int = PAGE_DEFAULT,
+        page: str | None = None,
+    ) -> Page[Experiment]:
+        """Give experiments, newest first."""
+        return self._door.page(
+            Experiment,
+            "experiments.page",
+            model=model,
+            state=state,
+            page_size=page_size,
+            page=page,
+        )
+
+    def evaluate(self, name: str, *, language: str = "en") -> Evaluation:
+        """Take in all that was recorded and tell what it says; nothing is acted on.
+
+        Args:
+            name: the experiment.
+            language: of the recommendation: `en`, `ru` or `de`.
+        """
+        return self._door.call(Evaluation, "experiments.evaluate", name=name, language=language)
+
+    def evaluation(self, name: str, *, language: str = "en") -> Evaluation:
+        """Tell what the evidence said when it was last looked at, see `evaluate`."""
+        return self._door.call(Evaluation, "experiments.evaluation", name=name, language=language)
+
+    def history(self, name: str, *, points: int = 200) -> Page[Point]:
+        """Give how the evidence came about, to be drawn: at most so many points."""
+        return self._door.page(Point, "experiments.history", name=name, points=points)
+
+    def replay(self, name: str) -> Evaluation:
+        """Make the evidence anew from the batches it was made of; Corrupt when it differs."""
+        return self._door.call(Evaluation, "experiments.replay", name=name)
+
+    def advance(self) -> Advanced:
+        """Look at the experiments that are due, and act; servers and recorders do so themselves."""
+        return self._door.call(Advanced, "experiments.advance")
+
+    def pause(self, name: str, *, reason: str = "") -> Experiment:
+        """Give all units the champion until it goes on."""
+        return self._door.call(Experiment, "experiments.pause", name=name, reason=reason)
+
+    def resume(self, name: str) -> Experiment:
+        """Go on with a paused experiment, in a new phase with the same units."""
+        return self._door.call(Experiment, "experiments.resume", name=name)
+
+    def widen(self, name: str) -> Experiment:
+        """Go to the next stage of the ramp; who takes part already keeps their version."""
+        return self._door.call(Experiment, "experiments.widen", name=name)
+
+    def finalize(
+        self, name: str, decision: str = "stop", *, winner: str = "", reason: str = ""
+    ) -> Experiment:
+        """End an experiment: `promote` its treatment, or leave the control.
+
+        Args:
+            name: the experiment.
+            decision: `promote`, `rollback` or `stop`.
+            winner: the number or the arm to promote, where there are several treatments.
+            reason: why, kept with the end and with the move of the champion.
+        """
+        return self._door.call(
+            Experiment,
+            "experiments.finalize",
+            name=name,
+            decision=decision,
+            winner=winner,
+            reason=reason,
+        )

@@ -1,0 +1,1 @@
+"""Foreign protocols over HTTP, each under its own prefix."""

@@ -1,0 +1,88 @@
+"""What processes that serve ask and tell: who gets which version, and what came of it."""
+
+from hashlib import blake2b
+
+from herdbook.core.access import Action
+from herdbook.core.experiments import Experiment, State
+from herdbook.core.ports import Work
+from herdbook.core.recording import ArmSums, Delta, Folded, Recorded
+from herdbook.core.routing import Routed, Routing
+from herdbook.core.wire import canonical, plain
+from herdbook.errors import Forbidden, NotFound
+
+
+def routing(work: Work, *, mark: str = "") -> Routing:
+    """Give what assigning units needs.
+
+    Args:
+        work: the unit of work.
+        mark: what is held already; with the same one everything else is left out.
+    """
+    live = work.experiments.live()
+    champions = {each.model: work.models.get(each.model).champion or "" for each in live}
+    routed = tuple(_routed(each) for each in live)
+    said = canonical([champions, [plain(each) for each in routed]]).encode()
+    found = blake2b(said, digest_size=8).hexdigest()
+    if found == mark:
+        return Routing(mark=found, champions={}, experiments=())
+    return Routing(mark=found, champions=champions, experiments=routed)
+
+
+def _routed(experiment: Experiment) -> Routed:
+    plan = experiment.plan
+    return Routed(
+        experiment=experiment.name,
+        model=plan.model,
+        running=experiment.state is State.RUNNING,
+        phase=experiment.phase.number,
+        coverage=experiment.phase.coverage,
+        arms=plan.arms,
+        group=plan.group,
+        low=experiment.low,
+        high=experiment.high,
+        salt=experiment.salt,
+        targeting=plan.targeting,
+        holdout=plan.holdout_pct / 100,
+        shadow=plan.shadow,
+        metrics=tuple(sorted({guardrail.metric for guardrail in plan.guardrails})),
+    )
+
+
+def fold(work: Work, *, delta: Delta) -> Folded:
+    """Take in what a worker recorded, once, however often it is delivered.
+
+    Recorded results are measurements, not changes: they are no events of the audit log.
+    """
+    delta = delta.checked()
+    sequence, new = work.experiments.take(delta.worker, delta.sequence, dropped=delta.dropped)
+    late: dict[str, int] = {}
+    if new:
+        for recorded in delta.recorded:
+            left_out = _put(work, recorded)
+            if left_out:
+                late[recorded.experiment] = late.get(recorded.experiment, 0) + left_out
+    return Folded(sequence=sequence, new=new, late=late)
+
+
+def _put(work: Work, recorded: Recorded) -> int:
+    """Keep what was recorded of one experiment; give how many results came too late."""
+    every = sum(each.results + each.lost for each in recorded.arms)
+    try:
+        found = work.experiments.hold(recorded.experiment)
+        work.by.allow(Action.WRITE, found.model)
+    except (NotFound, Forbidden):
+        return every
+    kept = [each for each in recorded.arms if _counts(found, each)]
+    left_out = every - sum(each.results + each.lost for each in kept)
+    if kept:
+        work.experiments.put(found, kept)
+    if left_out:
+        work.experiments.add_late(found, left_out)
+    return left_out
+
+
+def _counts(experiment: Experiment, arm: ArmSums) -> bool:
+    """Whether results are of an arm and a phase there are, while the experiment goes on."""
+    if experiment.state is State.ENDED or arm.phase > experiment.phase.number:
+        return False
+    return any(each.name == arm.arm for each in experiment.plan.arms)
