@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
+from herdbook.cli.intervals import _range
 from herdbook.cli.trying import guardrail, taken_plan
+from herdbook.core.decisions import Interval
 from herdbook.core.experiments import Guardrail, Worse
 from herdbook.errors import Invalid
 from tests.cli.conftest import Run
@@ -128,7 +130,8 @@ def test_a_dry_run_says_so_and_starts_nothing(trying: Run) -> None:
 
     answer = trying("experiments", "start", "other", "majora", "v3", "--traffic", "10", "--dry-run")
 
-    assert answer.out == "other would try v3 against v2 of majora: v3 gets 10 % of the traffic.\n"
+    told = "other would try v3 against v2 of majora: v3 gets 10 % of the traffic.\n\nPlan\n"
+    assert answer.out.startswith(told)
     assert "dry run" in answer.err
     assert trying("experiments", "show", "other").status == 3
 
@@ -170,3 +173,68 @@ def test_a_refusal_names_a_command_that_mends_it(trying: Run) -> None:
 
     assert ended.out == ("majora_v3_test ended, stopped: the champion of majora stays as it is.\n")
     assert trying("versions", "delete", "majora:v3", "--yes").status == 0
+
+
+def test_percentages_are_taken_with_their_sign(trying: Run) -> None:
+    trying("experiments", "finalize", "majora_v3_test", "stop", "--yes")
+    line = "experiments start pct majora v3 --traffic 10% --max-error-increase 7% --alpha 1%"
+
+    plan = shown(trying, *line.split(), "--holdout", "5 %", "--dry-run", "--quiet")["plan"]
+
+    assert (plan["treatment_traffic_pct"], plan["holdout_pct"]) == (10.0, 5.0)
+    assert (plan["max_error_rate_increase"], plan["alpha"]) == (0.07, 0.01)
+    assert taken_plan(
+        {"ramp": "1%, 5%", "treatment_traffic_pct": None, "targeting": (), "guardrails": (),
+         "policy": "evidence"}
+    )["ramp"] == (1.0, 5.0)  # fmt: skip
+
+
+def test_no_number_is_told_so(trying: Run) -> None:
+    answer = trying(*["experiments", "start", "pct", "majora", "v3", "--traffic", "ten"])
+
+    assert answer.status == 2
+    assert "'ten' is no number; write 10 or 0.05 or 5%" in answer.err
+
+
+def test_a_dry_run_shows_how_each_setting_was_understood(trying: Run) -> None:
+    trying("experiments", "finalize", "majora_v3_test", "stop", "--yes")
+
+    answer = trying(
+        *["experiments", "start", "g", "majora", "v3", "--guardrail", "t:95", "--dry-run"]
+    )
+
+    assert "t:mean:higher:95" in answer.out
+
+
+def test_the_rehearsal_of_an_end_says_what_would_be(trying: Run) -> None:
+    answer = trying(*["experiments", "finalize", "majora_v3_test", "promote", "--dry-run"])
+
+    assert answer.out == "majora_v3_test would end: v3 would become the champion of majora.\n"
+
+
+def test_the_evidence_of_what_pauses_or_is_over_says_so(trying: Run) -> None:
+    trying(*["experiments", "pause", "majora_v3_test", "--reason", "incident"])
+    paused = trying(*["experiments", "evaluate", "majora_v3_test"])
+    trying(*["experiments", "finalize", "majora_v3_test", "stop", "--yes", "--reason", "enough"])
+    over = trying(*["experiments", "evaluate", "majora_v3_test"])
+
+    assert "majora_v3_test pauses: all get the champion of majora. incident" in paused.err
+    assert "majora_v3_test is over: stopped. enough" in over.err
+
+
+def test_a_guardrail_without_results_is_not_said_to_hold(trying: Run) -> None:
+    trying("experiments", "finalize", "majora_v3_test", "stop", "--yes")
+    trying(*["experiments", "start", "g", "majora", "v3", "--guardrail", "t:p95"])
+
+    answer = trying(*["experiments", "evaluate", "g"])
+
+    assert "t_p95                nothing is known yet" in answer.out
+
+
+def test_the_last_interval_is_drawn_whole() -> None:
+    first = Interval(metric="confidence", difference=0.04, low=0.027, high=0.056)
+
+    low, high = _range([first])
+
+    assert low <= -0.056
+    assert high >= 0.056

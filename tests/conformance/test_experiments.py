@@ -303,14 +303,14 @@ def test_a_ramp_is_widened_stage_by_stage(register: Register) -> None:
 
     assert [e.phase.coverage for e in widened] == pytest.approx([0.1, 0.2, 0.5, 1.0])
     assert [p.number for p in widened[-1].phases] == [1, 2, 3, 4, 5]
-    with pytest.raises(Conflict, match="at the last stage"):
+    with pytest.raises(Conflict, match="is at the last stage of its ramp"):
         register.write(experiments.widen, "gnn_test")
 
 
 def test_each_refusal_says_the_state_it_is_in(trying: Register) -> None:
     with pytest.raises(Conflict, match="gnn_test is running, not paused"):
         trying.write(experiments.resume, "gnn_test")
-    with pytest.raises(Conflict, match="at the last stage"):
+    with pytest.raises(Conflict, match="has no ramp, so it cannot be widened"):
         trying.write(experiments.widen, "gnn_test")
     trying.write(experiments.pause, "gnn_test")
     for verb in (experiments.pause, experiments.widen):
@@ -544,6 +544,15 @@ BAD: list[tuple[str, Delta, str]] = [
     ("too many metrics", delta(replace(GOOD, means={f"m{n}": CellSums() for n in range(101)})),
      "means"),
     ("no bucket", delta(replace(GOOD, histograms={"t": {"1.5": 1}})), "histograms"),
+    ("a bucket too many", delta(replace(GOOD, histograms={"t": {"600": 1}})), "histograms"),
+    ("a bucket below 0", delta(replace(GOOD, histograms={"t": {"-1": 1}})), "histograms"),
+    ("a huge number", delta(replace(GOOD, means=cells(_1=(1, 1e300, 1e300)))), "means"),
+    ("values without end", delta(replace(GOOD, means=cells(_1=(1e300, 1, 1)))), "means"),
+    ("a number of 400 digits", delta(replace(GOOD, means=cells(_1=(10**400, 1, 1)))), "means"),
+    ("no such squares", delta(replace(GOOD, means=cells(_1=(2, 1.6, 0.0)))), "means"),
+    ("more than a database adds", delta(replace(GOOD, results=1 << 53)), "results"),
+    ("too many kinds of refusal", delta(replace(GOOD, refused={f"r{n}": 1 for n in range(1001)})),
+     "refused"),
     ("an empty bucket", delta(replace(GOOD, histograms={"t": {"1": 0}})), "histograms"),
     ("a reason that does not show", delta(replace(GOOD, refused={"\u202e": 1})), "refused"),
     ("refused less than never", delta(replace(GOOD, refused={"NaN": -1})), "NaN"),
@@ -569,8 +578,8 @@ def test_what_cannot_be_is_refused_whole_and_does_not_count(
 def test_what_can_be_is_taken(trying: Register) -> None:
     sums = replace(
         GOOD,
-        means=cells(_0=(2, -0.5, 0.25), _1023=(1, 1e300, 1e300)),
-        histograms={"inference_time_ms": {"-12": 3}},
+        means=cells(_0=(2, -0.5, 0.25), _1023=(1, 1e12, 1e24)),
+        histograms={"inference_time_ms": {"0": 3, "599": 1}},
         refused={"confidence is NaN": 1},
     )
 

@@ -11,7 +11,7 @@ from herdbook.core.decisions import Evaluation
 from herdbook.core.experiments import Decision, Experiment, Outcome, State
 from herdbook.core.recording import ArmSums, CellSums
 from herdbook.errors import Corrupt, Forbidden, Invalid
-from herdbook.services import deployments, events, experiments, leading, models
+from herdbook.services import deployments, events, experiments, leading, models, serving
 from herdbook.services.leading import Advanced
 from herdbook.services.models import About
 from tests.conformance.test_trusted_keys import OURS
@@ -345,3 +345,22 @@ def test_one_experiment_that_cannot_be_looked_at_does_not_keep_others(
 def test_only_an_admin_may_have_experiments_looked_at(register: Register) -> None:
     with pytest.raises(Forbidden):
         register.seen_by("deployer:*").write(leading.advance)
+
+
+def test_who_deploys_another_champion_means_everybody_at_once(
+    register: Register, workers: Workers
+) -> None:
+    start(register)
+    workers.deliver()
+    look(register)
+    register.add("gnn:v3")
+    assert register.read(serving.routing).experiments[0].running
+
+    register.write(deployments.promote, "gnn:v3")
+
+    routing = register.read(serving.routing)
+    assert routing.champions == {"gnn": "v3"}
+    assert not routing.experiments[0].running
+    assert register.read(leading.due), "the next look has to come now, not in ten minutes"
+    register.write(leading.advance)
+    assert found(register).state is State.PAUSED

@@ -294,7 +294,7 @@ def test_one_is_claimed_when_it_is_due_the_longest_due_first(register: Register)
 
 def test_what_was_saved_is_looked_at_at_once(trying: Register) -> None:
     found = trying.read(experiments.get, "gnn_test")
-    asked(trying, "postpone", found, trying.clock.at + timedelta(days=1))
+    asked(trying, "postpone", found, trying.clock.at + timedelta(minutes=30))
     assert asked(trying, "claim", skip=[]) is None
 
     trying.write(experiments.pause, "gnn_test")

@@ -13,8 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from herdbook.core.assignment import Assignment, Reason, Snapshot, always, many, numbers
-from herdbook.core.experiments import free_part
-from herdbook.core.routing import Routing
+from herdbook.core.routing import Routing, free_part
 from herdbook.core.units import BUCKETS, Part, bucket, hash_of, threshold
 from herdbook.errors import Invalid, NotFound
 from tests.core.assigning import A_TEST, USERS, arms, assigned, close_to, share, snapshot

@@ -19,8 +19,8 @@ from herdbook.core.experiments import (
     Policy,
     Worse,
     experiment_name,
-    free_part,
 )
+from herdbook.core.routing import free_part
 from herdbook.errors import Invalid
 from tests.experiments import plan
 

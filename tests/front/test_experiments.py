@@ -89,7 +89,7 @@ def test_what_was_recorded_arrives_whole_through_every_door(book: Herdbook, mode
         firsts=(0, (1 << 22) - 1),
         first_errors=(9,),
         means={"confidence": CellSums(cells={"1023": (2, 1.5, 1.25)})},
-        histograms={"inference_time_ms": {"-3": 2, "120": 1}},
+        histograms={"inference_time_ms": {"3": 2, "120": 1}},
         refused={"confidence is NaN": 1},
     )
     delta = Delta(

@@ -122,7 +122,7 @@ def test_after_the_end_recording_is_counted_and_harmless(door: Door, tmp_path: P
     "label",
     [
         ("", 1, "control", ""),
-        ("1st", 1, "control", ""),
+        (".st", 1, "control", ""),
         ("gnn_v2.2_test", 0, "control", ""),
         ("gnn_v2.2_test", 1, "c\n", ""),
         ("gnn_v2.2_test", 1, "control", "confidence"),

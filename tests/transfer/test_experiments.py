@@ -57,8 +57,8 @@ SUMS = arm(
     alone=1,
     firsts=(0, (1 << 22) - 1),
     first_errors=(9,),
-    means={"confidence": CellSums(cells={"1023": (2, 0.1 + 0.2, 1e-300)})},
-    histograms={"inference_time_ms": {"-3": 2}},
+    means={"confidence": CellSums(cells={"1023": (2, 0.1 + 0.2, 0.1 * 0.1 + 0.2 * 0.2)})},
+    histograms={"inference_time_ms": {"3": 2}},
     refused={"confidence is NaN": 1},
 )
 
@@ -67,8 +67,8 @@ def try_versions(book: hb.Herdbook) -> None:
     """Fill a register with experiments in every state, with evidence and what still waits."""
     furnish(book)
     book.experiments.start("ended", "majora", "v1")
-    told(book, delta(SUMS, worker="worker-0", experiment="ended"))
     book.experiments.finalize("ended", "rollback", reason="worse 審査")
+    told(book, delta(SUMS, worker="worker-0", experiment="ended"))
     # A number that was given to nothing: ids of the copy are not those of the original.
     with pytest.raises(hb.errors.HerdbookError):
         book.experiments.start("ended", "majora", "v1")
@@ -108,7 +108,7 @@ def test_what_was_exported_and_imported_is_exported_the_same(urls: tuple[str, st
         loaded = two.load(lines)
 
         assert list(two.export()) == lines
-        wanted = {"experiments": 3, "batches": 2, "deltas": 2, "workers": 4}
+        wanted = {"experiments": 3, "batches": 2, "deltas": 1, "workers": 4}
         assert wanted.items() <= loaded.counts.items()
         assert wanted.items() <= json.loads(lines[-1])["counts"].items()
         assert two.events.verify().ok

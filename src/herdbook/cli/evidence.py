@@ -1,5 +1,6 @@
 """`herdbook experiments evaluate`, `history`, `watch`, `replay`, `simulate`: what is known."""
 
+import math
 import sys
 import time
 from functools import partial
@@ -14,14 +15,20 @@ from herdbook.cli.commands import command
 from herdbook.cli.intervals import intervals_table
 from herdbook.cli.output import Table, line, number
 from herdbook.cli.session import Session
-from herdbook.core.decisions import Evaluation, Interval, TreatmentEvaluation
+from herdbook.core.decisions import Evaluation, Interval, TreatmentEvaluation, Watched
 from herdbook.core.experiments import State
+from herdbook.errors import Invalid
 
 if TYPE_CHECKING:
     from herdbook.services.rehearsing import Rehearsal
 
 LANGUAGES: Final = ("en", "ru", "de")
 _POINTS: Final = 100.0
+_CLAIMS: Final = {
+    "harm": "more errors",
+    "harm_beyond_limit": "more than allowed",
+    "not_inferior": "not more than allowed",
+}
 
 
 def _language(function: Any) -> Any:
@@ -45,9 +52,12 @@ def evaluate(session: Session, name: str, language: str) -> None:
     """Take in all that was recorded and say what it says; nothing is acted on."""
     with session.book() as book:
         judged = book.experiments.evaluate(name, language=language)
+        stands = trying.standing(book.experiments.get(name))
     session.answer(
         judged, ids=[str(judged.decision)], text=lambda: evaluation_text(session, judged)
     )
+    if stands and not session.as_json:
+        session.note(stands)
 
 
 @command(
@@ -90,6 +100,8 @@ def history(session: Session, name: str, lines: int, plot: Path | None) -> None:
 @click.pass_obj
 def watch(session: Session, name: str, every: float, language: str) -> None:
     """Show an experiment until it ends, a line whenever something is new."""
+    if math.isnan(every):
+        raise Invalid("--every is nan; give seconds, such as 2", field="every")
     shown = None
     with session.book() as book:
         while True:
@@ -114,7 +126,10 @@ def replay(session: Session, name: str) -> None:
     """Make the evidence anew from what was recorded, and compare it with what is kept."""
     with session.book() as book:
         judged = book.experiments.replay(name)
-    told = f"{name}: its {judged.batches:,} batches come to the same evidence, to the last bit."
+    batches = "1 batch comes" if judged.batches == 1 else f"{judged.batches:,} batches come"
+    told = f"{name}: its {batches} to the same evidence, to the last bit."
+    if not judged.batches:
+        told = f"{name}: nothing was recorded yet, so there is nothing to compare."
     session.answer(judged, ids=[name], text=lambda: told)
 
 
@@ -147,13 +162,16 @@ def simulate(session: Session, /, model: str, treatments: tuple[str, ...], **giv
 
     kept = ("error_rate", "error_increase", "confidence_gain", "units", "correlation")
     world = World(**{name: given.pop(name) for name in kept})
+    if world.correlation and world.units is None:
+        raise Invalid("--correlation is within a user: give --units too", field="correlation")
     runs, seed = given.pop("runs"), given.pop("seed")
     settings = trying.taken_plan(given)
     for name in ("requests_per_day", "units_per_day", "dry_run"):
         settings.pop(name, None)
     settings["control"] = settings.get("control") or "0.0.0-control"
     plan = planned("simulated", model, treatments, settings).checked()
-    with click.progressbar(length=runs, file=sys.stderr) as bar:
+    unseen = session.quiet or not sys.stderr.isatty()
+    with click.progressbar(length=runs, file=sys.stderr, hidden=unseen) as bar:
         found = rehearsed(
             plan, world, runs=runs, seed=seed, progress=lambda done, _: bar.update(done - bar.pos)
         )
@@ -204,9 +222,9 @@ def _arms(judged: Evaluation) -> Table:
             f"{arm.results:,}",
             f"{arm.units:,}",
             _percent(arm.error_rate),
-            number(arm.confidence),
-            number(arm.inference_time_ms),
-            number(arm.p95_ms),
+            _short(arm.confidence),
+            _short(arm.inference_time_ms),
+            _short(arm.p95_ms),
             str(arm.lost or ""),
         ]
         for arm in judged.arms
@@ -220,19 +238,31 @@ def _arms(judged: Evaluation) -> Table:
 
 def _treatment(found: TreatmentEvaluation) -> str:
     told = [f"{found.arm} ({found.number}) against control"]
-    told += [f"  {each.metric:20} {_interval(each)}" for each in found.intervals]
+    names = [*(i.metric for i in found.intervals), *(g.name for g in found.guardrails)]
+    width = max([20, *(len(line(name)) for name in names)])
+    told += [f"  {line(each.metric):{width}} {_interval(each)}" for each in found.intervals]
     for proof in found.proofs:
         says = "proven" if proof.proven else "not proven"
         told.append(
-            f"  {proof.claim.replace('_', ' '):20} {10 ** min(proof.log10_e, 9):.3g} to one"
+            f"  {_CLAIMS.get(proof.claim, proof.claim):{width}} "
+            f"{10 ** min(proof.log10_e, 9):.3g} to one"
             f" ({says}; {10**proof.needed:.3g} are needed)"
         )
     for watched in found.guardrails:
-        says = "got worse" if watched.harmed else "holds"
-        told.append(
-            f"  {watched.name:20} {says}: {number(watched.control)} to {number(watched.treatment)}"
-        )
+        told.append(f"  {line(watched.name):{width}} {_guarded(watched)}")
     return "\n".join(told)
+
+
+def _guarded(found: Watched) -> str:
+    if found.control is None or found.treatment is None:
+        return "nothing is known yet"
+    says = "got worse" if found.harmed else "not proven to be worse"
+    return f"{says}: {_short(found.control)} to {_short(found.treatment)}"
+
+
+def _short(value: float | None) -> str:
+    """Give four digits: what is behind them is noise here."""
+    return number(None if value is None else float(f"{value:.4g}"))
 
 
 def _interval(found: Interval) -> str:

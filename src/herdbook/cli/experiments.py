@@ -163,7 +163,7 @@ def finalize(
     session.confirm(f"End {name} with {decision}?", yes=yes or dry_run)
     with session.book(dry_run=dry_run) as book:
         found = book.experiments.finalize(name, decision, **given)
-    _answer(session, found, trying.over(found))
+    _answer(session, found, trying.over(found, dry_run=dry_run))
 
 
 for known in (

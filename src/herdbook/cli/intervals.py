@@ -33,7 +33,7 @@ def intervals_table(session: Session, points: Sequence[Point], *, lines: int = L
             )
     scale = f"{low * _POINTS:+.3g}".ljust(WIDTH - 8) + f"{high * _POINTS:+.3g}".rjust(8)
     arm_title = ["arm"] if len(arms) > 1 else []
-    titles = ("looked", ">results", *arm_title, scale, "confidence", "harm", "decision")
+    titles = ("looked", ">results", *arm_title, scale, "confidence", "more errors", "decision")
     return Table(titles, rows, empty="Nothing was recorded yet.")
 
 
@@ -77,7 +77,7 @@ def _place(value: float, low: float, high: float) -> int:
 
 
 def _range(intervals: Sequence[Interval | None]) -> tuple[float, float]:
-    """Give what most intervals fit into: early ones are wide and say little."""
+    """Give what most intervals and the last one fit into: early ones are wide and say little."""
     ends = sorted(
         abs(end)
         for each in intervals
@@ -87,7 +87,8 @@ def _range(intervals: Sequence[Interval | None]) -> tuple[float, float]:
     )
     if not ends:
         return -0.1, 0.1
-    wide = max(ends[int(0.8 * (len(ends) - 1))], 0.001)
+    last = [abs(end) for each in intervals[-1:] if each for end in (each.low, each.high) if end]
+    wide = max(ends[int(0.8 * (len(ends) - 1))], *last, 0.001)
     return -wide, wide
 
 

@@ -40,11 +40,11 @@ def drawn_to(path: Path, plan: Plan, points: Sequence[Point]) -> None:
     upper.axhline(0, color="black", linewidth=0.8)
     upper.axhline(least, color="black", linewidth=0.8, linestyle=":", label="asked for")
     upper.set_ylabel("confidence, points more than control")
-    upper.legend(loc="upper right", frameon=False)
+    upper.legend(loc="best", framealpha=0.8)
     lower.axhline(0, color="black", linewidth=0.8)
     lower.set_ylabel("log10 e, more errors")
     lower.set_xlabel("results")
-    figure.suptitle(f"{plan.name}: {plan.model} {plan.control} against {_tried(plan)}")
+    figure.suptitle(f"{plan.name}: {plan.model} {_tried(plan)} against {plan.control}")
     try:
         figure.savefig(path, dpi=150)
     except OSError as error:

@@ -23,11 +23,42 @@ from herdbook.errors import Invalid
 
 _DEFAULTS: Final = {field.name: field.default for field in fields(Plan)}
 _MEAN: Final = "mean"
+_SAID: Final = {
+    "worse": "which way is worse, higher or lower",
+    "quantile": "what is watched, a quantile or the mean",
+    "margin": "its margin; a quantile is written p95",
+}
 _ENDS: Final = {
     Outcome.PROMOTED: "promoted",
     Outcome.ROLLED_BACK: "rolled back",
     Outcome.STOPPED: "stopped",
 }
+
+
+class _Percented(click.ParamType[float]):
+    """A number that may be written with a percent sign: 10 and 10%, or 0.05 and 5%."""
+
+    def __init__(self, name: str, *, percent: float) -> None:
+        """Take its name in help texts and what 1% is worth."""
+        self.name = name
+        self._percent = percent
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Read a number, with or without a percent sign."""
+        text = str(value).strip()
+        bare = text.removesuffix("%").rstrip()
+        try:
+            found = float(bare)
+        except ValueError:
+            self.fail(f"{value!r:.60} is no number; write 10 or 0.05 or 5%", param, ctx)
+        # Divided, not multiplied by 0.01, so that 7% is 0.07 to the last digit.
+        return found if bare == text else found / (1 / self._percent)
+
+
+PERCENT: Final = _Percented("PCT", percent=1.0)
+SHARE: Final = _Percented("SHARE", percent=0.01)
 
 
 def _setting(option: str, name: str, help_: str, kind: Any = float) -> Decorator:
@@ -49,7 +80,7 @@ _OPTIONS: Final[tuple[Decorator, ...]] = (
     click.option(
         "--traffic",
         "treatment_traffic_pct",
-        type=float,
+        type=PERCENT,
         help="Percent of the traffic treatments get together; left out, 50.",
     ),
     click.option("--ramp", metavar="PCT,PCT", help="Stages instead, such as 1,5,10,25,50."),
@@ -59,12 +90,16 @@ _OPTIONS: Final[tuple[Decorator, ...]] = (
     _setting(
         "--max-error-increase",
         "max_error_rate_increase",
-        "More errors that are put up with, as a share of results.",
+        "More errors that are put up with, as a share of results: 0.05 or 5%.",
+        SHARE,
     ),
     _setting(
-        "--min-confidence", "min_confidence_improvement", "How much the mean confidence must rise."
+        "--min-confidence",
+        "min_confidence_improvement",
+        "How much the mean confidence must rise: 0.02 or 2%.",
+        SHARE,
     ),
-    _setting("--alpha", "alpha", "Probability of a wrong decision."),
+    _setting("--alpha", "alpha", "Probability of a wrong decision: 0.05 or 5%.", SHARE),
     click.option(
         "--target",
         "targeting",
@@ -72,11 +107,11 @@ _OPTIONS: Final[tuple[Decorator, ...]] = (
         metavar="KEY=VALUE[,VALUE]",
         help="Who takes part. (repeat)",
     ),
-    _setting("--holdout", "holdout_pct", "Percent of units that never take part."),
+    _setting("--holdout", "holdout_pct", "Percent of units that never take part.", PERCENT),
     _setting(
         "--exclusion", "exclusion", "The group that shares its units; left out, the model's.", str
     ),
-    _setting("--share", "exclusion_pct", "Percent of the group's units that are its own."),
+    _setting("--share", "exclusion_pct", "Percent of the group's units that are its own.", PERCENT),
     click.option(
         "--shadow", is_flag=True, help="Call the treatment beside the control, never serve it."
     ),
@@ -135,7 +170,7 @@ def taken_plan(given: dict[str, Any]) -> dict[str, Any]:
 
 def _stages(text: str) -> tuple[float, ...]:
     try:
-        return tuple(float(stage) for stage in text.split(","))
+        return tuple(float(stage.strip().removesuffix("%")) for stage in text.split(","))
     except ValueError:
         raise Invalid(
             f"--ramp {text!r:.60} is no list of percentages; write --ramp 1,5,10,25,50",
@@ -174,7 +209,7 @@ def guardrail(text: str) -> Guardrail:
     for part in parts:
         name, value = _part(part, text)
         if name in found:
-            raise Invalid(f"--guardrail {text!r:.80} says its {name} twice", field="guardrails")
+            raise Invalid(f"--guardrail {text!r:.80} says twice {_SAID[name]}", field="guardrails")
         found[name] = value
     return Guardrail(metric=metric, **found)
 
@@ -216,18 +251,33 @@ def begun(found: Experiment, *, dry_run: bool) -> str:
     """Say in a sentence what was started."""
     tried = " and ".join(found.plan.treatments)
     verb = "would try" if dry_run else "tries"
-    return (
+    told = (
         f"{found.name} {verb} {tried} against {found.plan.control} of {found.model}: "
         f"{traffic(found)}."
     )
+    # Who rehearses wants to see how each setting was understood.
+    return "\n".join([told, "", "Plan", *facts(_plan(found.plan))]) if dry_run else told
 
 
-def over(found: Experiment) -> str:
-    """Say in a sentence how an experiment ended."""
+def over(found: Experiment, *, dry_run: bool = False) -> str:
+    """Say in a sentence how an experiment ended, or would."""
+    ended, is_now = ("would end", "would become") if dry_run else ("ended", "is now")
     if found.outcome is Outcome.PROMOTED:
-        return f"{found.name} ended: {found.winner} is now the champion of {found.model}."
+        return f"{found.name} {ended}: {found.winner} {is_now} the champion of {found.model}."
     how = _ENDS[found.outcome] if found.outcome else found.state
-    return f"{found.name} ended, {how}: the champion of {found.model} stays as it is."
+    stays = "would stay" if dry_run else "stays"
+    return f"{found.name} {ended}, {how}: the champion of {found.model} {stays} as it is."
+
+
+def standing(found: Experiment) -> str:
+    """Say that an experiment pauses or is over; nothing of one that runs."""
+    if found.state is State.RUNNING:
+        return ""
+    why = f" {line(found.reason)}" if found.reason else ""
+    if found.state is State.PAUSED:
+        return f"{found.name} pauses: all get the champion of {found.model}.{why}"
+    how = _ENDS[found.outcome] if found.outcome else "ended"
+    return f"{found.name} is over: {how}.{why}"
 
 
 def table(session: Session, found: Sequence[Experiment]) -> Table:

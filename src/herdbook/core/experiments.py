@@ -6,7 +6,7 @@ of the traffic takes part: that is a phase, and results of different phases are 
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -21,6 +21,8 @@ NAME_LIMIT: Final = 100
 TREATMENTS_LIMIT: Final = 10
 GUARDRAILS_LIMIT: Final = 20
 VALUES_LIMIT: Final = 100
+ATTRIBUTES_LIMIT: Final = 50
+STAGES_LIMIT: Final = 100
 DAYS_LIMIT: Final = 365.0
 TIME_METRIC: Final = "inference_time_ms"
 CONFIDENCE: Final = "confidence"
@@ -205,6 +207,8 @@ class Plan:
         typed._check_traffic()
         typed._check_limits()
         typed._check_guardrails()
+        if len(typed.targeting) > ATTRIBUTES_LIMIT:
+            raise Invalid(f"more than {ATTRIBUTES_LIMIT} attributes", field="targeting")
         for name, values in typed.targeting.items():
             names.key(name, field="targeting")
             if not 1 <= len(values) <= VALUES_LIMIT:
@@ -254,6 +258,8 @@ class Plan:
 
     def _check_traffic(self) -> None:
         _range(self.treatment_traffic_pct, "treatment_traffic_pct", low=0.01, high=99.99)
+        if len(self.ramp) > STAGES_LIMIT:
+            raise Invalid(f"more than {STAGES_LIMIT} stages", field="ramp")
         highest = 100 * len(self.treatments) / (len(self.treatments) + 1)
         rising = all(low < high for low, high in zip(self.ramp, self.ramp[1:], strict=False))
         if self.ramp and not (rising and self.ramp[0] > 0 and self.ramp[-1] <= highest):
@@ -266,6 +272,13 @@ class Plan:
         _range(self.holdout_pct, "holdout_pct", low=0.0, high=99.0)
         if self.exclusion:
             names.key(self.exclusion, field="exclusion")
+            # Whoever may deploy one model must not take the units of another.
+            if self.exclusion.startswith("model:") and self.exclusion != f"model:{self.model}":
+                raise Invalid(
+                    f"{self.exclusion} is the group of that model's own experiments; give one "
+                    "that several models share another name",
+                    field="exclusion",
+                )
         _range(self.exclusion_pct, "exclusion_pct", low=0.01, high=100.0)
 
     def _check_limits(self) -> None:
@@ -377,21 +390,6 @@ def experiment_name(text: str) -> str:
 def is_name(text: str) -> bool:
     """Whether an experiment may be called so."""
     return bool(_NAME.match(text)) and len(text) <= NAME_LIMIT and text not in ROUTE_WORDS
-
-
-def free_part(taken: Sequence[tuple[float, float]], wanted: float) -> tuple[float, float] | None:
-    """Give the lowest free stretch of 0 to 1 that is as long as wanted, or None.
-
-    Example:
-        >>> free_part([(0.0, 0.5)], 0.5), free_part([(0.0, 0.5)], 0.6)
-        ((0.5, 1.0), None)
-    """
-    low = 0.0
-    for begin, end in [*sorted(taken), (1.0, 1.0)]:
-        if begin - low >= wanted - 1e-9:
-            return low, min(begin, low + wanted)
-        low = max(low, end)
-    return None
 
 
 def _range(value: float, field: str, *, low: float, high: float) -> None:

@@ -16,9 +16,18 @@ from herdbook.errors import Invalid
 EXPERIMENTS_LIMIT: Final = 1_000
 ARMS_LIMIT: Final = 1_000
 METRICS_LIMIT: Final = 100
+REFUSED_LIMIT: Final = 1_000
+# No worker has as much to tell; sums of such counts fit into what a database holds.
+COUNT_LIMIT: Final = 1 << 40
+# As in `services.folding`: beyond it a value is a mistake, and its square would drown all others.
+VALUE_LIMIT: Final = 1e12
+# As in `stats.histograms`.
+BUCKETS: Final = 600
 _CELL_SUMS: Final = 3
 _WORKER: Final = re.compile(r"[A-Za-z0-9._-]+\Z")
-_BUCKET: Final = re.compile(r"-?\d{1,6}\Z")
+_BUCKET: Final = re.compile(r"[0-9]{1,3}\Z")
+# What sums of floats may be off by.
+_ROUNDING: Final = 1e-6
 # Units are spread over so many cells; what a cell holds is what one unit would be.
 CELLS: Final = 1024
 # A unit that comes the first time is known by this many bits of its hash.
@@ -105,7 +114,7 @@ class Delta:
             Invalid: naming what cannot.
         """
         worker_name(self.worker)
-        _count(self.sequence, "sequence", least=1)
+        _count(self.sequence, "sequence", least=1, most=1 << 53)
         _count(self.dropped, "dropped")
         if len(self.recorded) > EXPERIMENTS_LIMIT:
             raise Invalid(f"more than {EXPERIMENTS_LIMIT} experiments at once", field="recorded")
@@ -210,6 +219,8 @@ def _check_arm(arm: ArmSums) -> None:
         _check_cells(names.key(metric, field="means"), sums)
     for metric, buckets in arm.histograms.items():
         _check_buckets(names.key(metric, field="histograms"), buckets)
+    if len(arm.refused) > REFUSED_LIMIT:
+        raise Invalid(f"more than {REFUSED_LIMIT:,} kinds of refusal at once", field="refused")
     for why, count in arm.refused.items():
         _count(count, names.line(why, field="refused", limit=200))
 
@@ -230,21 +241,34 @@ def _check_cells(metric: str, sums: CellSums) -> None:
             raise Invalid(f"{cell!r:.20} is no cell of {metric}", field="means")
         if len(found) != _CELL_SUMS or not all(map(_is_finite, found)):
             raise Invalid(f"a cell of {metric} has other than three numbers", field="means")
-        if found[0] < 1 or found[0] != int(found[0]) or found[2] < 0:
+        count, total, squares = found
+        if not 1 <= count <= COUNT_LIMIT or count != int(count) or squares < 0:
             raise Invalid(f"a cell of {metric} holds no values", field="means")
+        if abs(total) > count * VALUE_LIMIT or squares > count * VALUE_LIMIT**2:
+            raise Invalid(
+                f"a cell of {metric} sums values beyond {VALUE_LIMIT:g}; leave them out",
+                field="means",
+            )
+        if total * total > count * squares * (1 + _ROUNDING):
+            raise Invalid(
+                f"no {count:.0f} values have the sum {total} and the sum of squares {squares}, as "
+                f"a cell of {metric} says",
+                field="means",
+            )
 
 
 def _is_finite(value: object) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
+    # A whole number may be larger than any float.
+    return isinstance(value, int | float) and -math.inf < value < math.inf
 
 
 def _check_buckets(metric: str, buckets: Mapping[str, int]) -> None:
     for bucket, count in buckets.items():
-        if not _BUCKET.match(bucket):
+        if not _BUCKET.match(bucket) or int(bucket) >= BUCKETS:
             raise Invalid(f"{bucket!r:.20} is no bucket of {metric}", field="histograms")
         _count(count, "histograms", least=1)
 
 
-def _count(value: int, field: str, *, least: int = 0, most: int = 1 << 53) -> None:
+def _count(value: int, field: str, *, least: int = 0, most: int = COUNT_LIMIT) -> None:
     if type(value) is not int or not least <= value <= most:
         raise Invalid(f"{field} is {value!r:.30}; it must lie in {least} to {most:,}", field=field)

@@ -1,6 +1,6 @@
 """What every process needs to know to give a unit the same version as every other."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from herdbook.core.experiments import Arm
@@ -58,3 +58,18 @@ class Routing:
     mark: str
     champions: Mapping[str, str]
     experiments: tuple[Routed, ...]
+
+
+def free_part(taken: Sequence[tuple[float, float]], wanted: float) -> tuple[float, float] | None:
+    """Give the lowest free stretch of 0 to 1 that is as long as wanted, or None.
+
+    Example:
+        >>> free_part([(0.0, 0.5)], 0.5), free_part([(0.0, 0.5)], 0.6)
+        ((0.5, 1.0), None)
+    """
+    low = 0.0
+    for begin, end in [*sorted(taken), (1.0, 1.0)]:
+        if begin - low >= wanted - 1e-9:
+            return low, min(begin, low + wanted)
+        low = max(low, end)
+    return None

@@ -103,6 +103,9 @@ class Experiments(Protocol):
     def attempt(self) -> AbstractContextManager[None]:
         """Undo what is written inside when an error leaves it."""
 
+    def hurry(self, model: str) -> None:
+        """Have the experiments of a model looked at now."""
+
     def postpone(self, experiment: Experiment, until: datetime) -> None:
         """Have an experiment looked at again at a time, not before."""
 

@@ -3,7 +3,8 @@
 Nothing here raises because of what is recorded, and nothing waits: see `front.recording`.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from contextvars import ContextVar
 from time import perf_counter_ns
@@ -66,6 +67,8 @@ class Calls:
         found = plan(unit, attributes)  # type: ignore[arg-type] # None is Invalid there
         if found.experiment:
             _remember((found, unit))  # type: ignore[arg-type] # it was assigned
+        else:
+            _forget(model)
         return found
 
     def get_version_for_request(
@@ -78,9 +81,11 @@ class Calls:
         """Begin a call; without a unit it is served the champion and nothing is recorded."""
         if unit is None:
             number = self.assigner.champion(model)
+            _forget(model)
             return Call(self, Assignment(model=model, version=number), None)
         found = self.assigner.assign_variant(model, unit, attributes=attributes)
         if not found.experiment:
+            _forget(model)
             return Call(self, found, None)
         _remember((found, unit))
         return Call(self, found, hash_of(unit))
@@ -106,7 +111,7 @@ class Calls:
             phase = assignment.phase
             unit = its
         else:
-            phase = self.assigner.phase(experiment)
+            phase = self._phase(experiment)
         hashed: int | None = None
         if unit is not None:
             with suppress(HerdbookError):
@@ -114,22 +119,47 @@ class Calls:
         label = self.label(experiment, phase, variant)
         kept = self.recorder.record(label, hashed, time_ms, confidence, error)
         if metrics:
-            for name, value in metrics.items():
+            for name, value in _pairs(metrics):
                 self.recorder.measure(label, name, value, hashed)
         return kept
 
+    def _phase(self, experiment: str) -> int:
+        try:
+            return self.assigner.phase(experiment)
+        except (HerdbookError, TypeError):
+            # The register is away and was never asked before, or that is no name at all.
+            return 1
+
     def label(self, experiment: str, phase: int, arm: str) -> int:
-        """Give the number under which an arm is recorded."""
-        found = self._labels.get((experiment, phase, arm))
+        """Give the number under which an arm is recorded; 0 for what can be none."""
+        try:
+            found = self._labels.get((experiment, phase, arm))
+        except TypeError:  # not even hashable
+            return 0
         if found is None:
             found = self.recorder.label(experiment, phase, arm)
-            self._labels[experiment, phase, arm] = found
+            if found:
+                self._labels[experiment, phase, arm] = found
         return found
 
     def close(self) -> None:
         """Look no more, send what is recorded."""
         self.assigner.close()
         self.recorder.close()
+
+
+def _forget(model: str) -> None:
+    """Remember no unit of a model whose last one takes no part: its results are nobody's."""
+    last = _last.get()
+    if last is not None and last[0].model == model:
+        _remember(None)
+
+
+def _pairs(metrics: Any) -> Iterable[tuple[str, float]]:
+    try:
+        return metrics.items()  # type: ignore[no-any-return]
+    except AttributeError:
+        return (("", math.nan),)  # a name that cannot be, so it counts as dropped
 
 
 class _Timed:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from herdbook.core import names
-from herdbook.core.experiments import BUILT_IN
+from herdbook.core.experiments import BUILT_IN, experiment_name
 from herdbook.core.recording import METRICS_LIMIT
 from herdbook.errors import Invalid
 from herdbook.services.folding import Label
@@ -99,7 +99,7 @@ class Labels:
 
 
 def _check(label: Label) -> None:
-    names.key(label.experiment, field="experiment")
+    experiment_name(label.experiment)
     names.key(label.arm, field="arm")
     if type(label.phase) is not int or label.phase < 1:
         raise Invalid("phases are numbered from 1 on", field="phase")

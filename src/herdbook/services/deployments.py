@@ -283,6 +283,8 @@ def _move(
         statuses=_statuses(version, present, place.alias),
     )
     work.deployments.move(move)
+    if place.alias == CHAMPION:
+        work.experiments.hurry(place.model)
     _repoint(work, place, move, ends)
     work.record(
         Change(action="alias.moved", model=place.model, number=move.to_number, body=plain(move))

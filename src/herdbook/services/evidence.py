@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
-from herdbook.core.experiments import CONTROL, Plan
-from herdbook.core.recording import ArmSums, added
+from herdbook.core.experiments import BUILT_IN, CONTROL, Plan
+from herdbook.core.recording import METRICS_LIMIT, ArmSums, added
 from herdbook.errors import Invalid
 from herdbook.stats import cells, quantiles, rates
 from herdbook.stats.cells import Running
@@ -31,6 +31,8 @@ _AT_MOST: Final = 10 * GATHERED
 _SCALE_VALUES: Final = 30
 # That size as a share of control's standard deviation.
 _SCALE_SHARE: Final = 0.1
+# Kinds of refusal that are told apart in an arm and phase; others are not counted.
+_REFUSED_KINDS: Final = 200
 
 HARM: Final = "harm"
 BEYOND: Final = "harm_beyond_limit"
@@ -242,7 +244,9 @@ def _grown(tally: Tally, sums: ArmSums, at: datetime | None) -> Tally:
     units = len(sums.firsts) + errors
     alone, alone_errors = sums.alone + sums.lost, sums.alone_errors + sums.lost
     histograms = dict(tally.histograms)
-    for metric, buckets in sums.histograms.items():
+    for metric, buckets in sorted(sums.histograms.items()):
+        if not _has_room(metric, histograms):
+            continue
         histograms[metric] = _counted(histograms.get(metric, {}), buckets)
     came = sums.results or sums.lost
     return replace(
@@ -257,15 +261,28 @@ def _grown(tally: Tally, sums: ArmSums, at: datetime | None) -> Tally:
         waiting=tally.waiting + units + alone,
         waiting_errors=tally.waiting_errors + errors + alone_errors,
         histograms=histograms,
-        refused=_counted(tally.refused, sums.refused) if sums.refused else tally.refused,
+        refused=_refused(tally.refused, sums.refused) if sums.refused else tally.refused,
         last=at if came and at is not None else tally.last,
     )
+
+
+def _has_room(metric: str, held: Mapping[str, object]) -> bool:
+    """Whether a metric is kept: workers together could otherwise name ever more of them."""
+    return metric in held or metric in BUILT_IN or len(held) < METRICS_LIMIT
 
 
 def _counted(one: Mapping[str, int], two: Mapping[str, int]) -> dict[str, int]:
     counts = dict(one)
     for name, count in two.items():
         counts[name] = counts.get(name, 0) + count
+    return counts
+
+
+def _refused(one: Mapping[str, int], two: Mapping[str, int]) -> dict[str, int]:
+    counts = dict(one)
+    for why, count in sorted(two.items()):
+        if why in counts or len(counts) < _REFUSED_KINDS:
+            counts[why] = counts.get(why, 0) + count
     return counts
 
 
@@ -347,6 +364,8 @@ def _means_added(state: State, sums: Sequence[ArmSums]) -> State:
     means = dict(state.means)
     for each in sums:
         for metric, came in sorted(each.means.items()):
+            if not _has_room(metric, means):
+                continue
             by_cell = {int(cell): values for cell, values in came.cells.items()}
             means[metric] = cells.added(means.get(metric), str(each.phase), each.arm, by_cell)
     return replace(state, means=means)

@@ -8,12 +8,13 @@ from herdbook.core import names
 from herdbook.core.access import Action
 from herdbook.core.decisions import Evaluation
 from herdbook.core.events import Change
-from herdbook.core.experiments import Experiment, Outcome, Phase, Plan, State, free_part
+from herdbook.core.experiments import Experiment, Outcome, Phase, Plan, State
 from herdbook.core.models import Model
 from herdbook.core.pages import PAGE_DEFAULT, Page
 from herdbook.core.pages import page_size as checked_size
 from herdbook.core.ports import Work
 from herdbook.core.refs import CHAMPION, VersionRef
+from herdbook.core.routing import free_part
 from herdbook.core.wire import plain
 from herdbook.errors import Conflict, Invalid
 from herdbook.services import deployments
@@ -78,7 +79,7 @@ def start(
         return made
     made = replace(made, id=work.experiments.add(made))
     work.experiments.save(made)
-    _tell(work, made, "experiment.started", {"plan": plain(plan)})
+    _tell(work, made, action="experiment.started", body={"plan": plain(plan)})
     return made
 
 
@@ -171,7 +172,7 @@ def paused(work: Work, experiment: Experiment, *, reason: str) -> Experiment:
     """Pause a locked experiment that runs."""
     changed = replace(experiment, state=State.PAUSED, reason=reason)
     work.experiments.save(changed)
-    _tell(work, changed, "experiment.paused", {"reason": reason})
+    _tell(work, changed, action="experiment.paused", body={"reason": reason})
     return changed
 
 
@@ -187,7 +188,7 @@ def resume(work: Work, name: str) -> Experiment:
         phases=(*found.phases, _next(work, found, found.phase.coverage)),
     )
     work.experiments.save(changed)
-    _tell(work, changed, "experiment.resumed", {"phase": changed.phase.number})
+    _tell(work, changed, action="experiment.resumed", body={"phase": changed.phase.number})
     return changed
 
 
@@ -204,11 +205,12 @@ def widened(work: Work, experiment: Experiment) -> Experiment:
     """
     further = stages_ahead(experiment)
     if not further:
-        raise Conflict(f"{experiment.name} is at the last stage of its ramp", field="name")
+        where = "is at the last stage of its ramp" if experiment.plan.ramp else "has no ramp"
+        raise Conflict(f"{experiment.name} {where}, so it cannot be widened", field="name")
     changed = replace(experiment, phases=(*experiment.phases, _next(work, experiment, further[0])))
     work.experiments.save(changed)
     body = {"phase": changed.phase.number, "coverage": changed.phase.coverage}
-    _tell(work, changed, "experiment.widened", body)
+    _tell(work, changed, action="experiment.widened", body=body)
     return changed
 
 
@@ -291,7 +293,7 @@ def ended(
     body: dict[str, object] = {"outcome": str(outcome), "winner": winner, "reason": reason}
     if judged is not None:
         body["evaluation"] = plain(judged)
-    _tell(work, changed, "experiment.ended", body)
+    _tell(work, changed, action="experiment.ended", body=body)
     return changed
 
 
@@ -310,7 +312,7 @@ def _mine(work: Work, name: str, state: State | None = None) -> Experiment:
     return found
 
 
-def _tell(work: Work, experiment: Experiment, action: str, body: Mapping[str, object]) -> None:
+def _tell(work: Work, experiment: Experiment, *, action: str, body: Mapping[str, object]) -> None:
     work.record(
         Change(action=action, model=experiment.model, body={"experiment": experiment.name, **body})
     )

@@ -19,7 +19,7 @@ from herdbook.core.pages import Page
 from herdbook.core.ports import Work
 from herdbook.core.recording import ArmSums, added
 from herdbook.core.trials import Kept
-from herdbook.errors import Conflict, Corrupt, Invalid, Refused
+from herdbook.errors import Conflict, Corrupt, HerdbookError, Invalid, Refused
 from herdbook.services import deciding, evidence, experiments
 from herdbook.services.sightings import first_ones
 
@@ -34,6 +34,8 @@ DELTAS_AT_ONCE: Final = 1_000
 LOOKS_AT_ONCE: Final = 20
 POINTS: Final = 200
 POINTS_LIMIT: Final = 1_000
+# What comes of damaged evidence.
+_BROKEN: Final = (HerdbookError, ArithmeticError, LookupError, TypeError, ValueError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,10 +64,10 @@ def advance(work: Work) -> Advanced:
         try:
             with work.experiments.attempt():
                 acted += _looked_at(work, found)
-        except (Invalid, Corrupt) as error:
+        except _BROKEN as error:
             # What is wrong with one experiment must not keep the others waiting.
             work.experiments.postpone(found, work.now() + _LATEST)
-            acted.append(f"{found.name} cannot be looked at: {error.message}")
+            acted.append(f"{found.name} cannot be looked at: {error}")
     return Advanced(looked=len(seen), acted=tuple(acted))
 
 
@@ -74,8 +76,13 @@ def finalize(
 ) -> Experiment:
     """End an experiment, see `experiments.finalize`; what was recorded until now is taken in."""
     ended = experiments.finalize(work, name, decision=decision, winner=winner, reason=reason)
-    while work.experiments.waiting(ended).deltas:
-        _evaluated(work, ended)
+    try:
+        while work.experiments.waiting(ended).deltas:
+            with work.experiments.attempt():
+                _evaluated(work, ended)
+    except _BROKEN:
+        # Evidence that is damaged must not keep an experiment from being ended.
+        return ended
     return ended
 
 
@@ -138,7 +145,7 @@ def replay(work: Work, name: str) -> Evaluation:
         Corrupt: it is not.
     """
     found = work.experiments.get(name)
-    work.by.allow(Action.READ, found.model)
+    work.by.allow(Action.WRITE, found.model)
     kept = work.experiments.kept(found)
     state = evidence.started(found.plan)
     for at, batch in work.experiments.batches(found):
@@ -205,20 +212,27 @@ def _looked_at(work: Work, experiment: Experiment) -> list[str]:
     if waits.deltas > DELTAS_AT_ONCE:
         pause = timedelta(0)
     work.experiments.postpone(experiment, work.now() + pause)
-    if waits.results < ENOUGH_RESULTS and idle < LONGEST_WAIT:
+    moved = _champion_moved(work, experiment)
+    if moved:
+        experiments.paused(work, experiment, reason=moved)
+        return [f"{experiment.name} is paused: {moved}"]
+    if waits.results < ENOUGH_RESULTS and timedelta(0) <= idle < LONGEST_WAIT:
         return []
     judged = _evaluated(work, experiment)
     return _acted(work, experiment, judged) if experiment.state is State.RUNNING else []
 
 
+def _champion_moved(work: Work, experiment: Experiment) -> str:
+    """Say that a running experiment's control is no longer champion, or nothing."""
+    plan, champion = experiment.plan, work.models.get(experiment.model).champion
+    if experiment.state is not State.RUNNING or champion == plan.control:
+        return ""
+    return f"the champion of {plan.model} is {champion or 'none'}, no longer {plan.control}"
+
+
 def _acted(work: Work, experiment: Experiment, judged: Evaluation) -> list[str]:
     """Do what the evidence says, as far as the plan lets it; give what was done."""
     plan, name = experiment.plan, experiment.name
-    champion = work.models.get(plan.model).champion
-    if champion != plan.control:
-        reason = f"the champion of {plan.model} is {champion or 'none'}, no longer {plan.control}"
-        experiments.paused(work, experiment, reason=reason)
-        return [f"{name} is paused: {reason}"]
     if judged.decision is Decision.ROLLBACK and plan.auto_rollback:
         experiments.ended(
             work, experiment, Outcome.ROLLED_BACK, reason=judged.recommendation, judged=judged

@@ -20,7 +20,7 @@ def routing(work: Work, *, mark: str = "") -> Routing:
     """
     live = work.experiments.live()
     champions = {each.model: work.models.get(each.model).champion or "" for each in live}
-    routed = tuple(_routed(each) for each in live)
+    routed = tuple(_routed(each, champions[each.model]) for each in live)
     said = canonical([champions, [plain(each) for each in routed]]).encode()
     found = blake2b(said, digest_size=8).hexdigest()
     if found == mark:
@@ -28,12 +28,14 @@ def routing(work: Work, *, mark: str = "") -> Routing:
     return Routing(mark=found, champions=champions, experiments=routed)
 
 
-def _routed(experiment: Experiment) -> Routed:
+def _routed(experiment: Experiment, champion: str) -> Routed:
     plan = experiment.plan
+    # Whoever deploys another champion means everybody, at once; the next look pauses it for good.
+    running = experiment.state is State.RUNNING and champion == plan.control
     return Routed(
         experiment=experiment.name,
         model=plan.model,
-        running=experiment.state is State.RUNNING,
+        running=running,
         phase=experiment.phase.number,
         coverage=experiment.phase.coverage,
         arms=plan.arms,
@@ -57,7 +59,8 @@ def fold(work: Work, *, delta: Delta) -> Folded:
     sequence, new = work.experiments.take(delta.worker, delta.sequence, dropped=delta.dropped)
     late: dict[str, int] = {}
     if new:
-        for recorded in delta.recorded:
+        # In one order everywhere, so that two deltas never wait for each other.
+        for recorded in sorted(delta.recorded, key=lambda each: each.experiment):
             left_out = _put(work, recorded)
             if left_out:
                 late[recorded.experiment] = late.get(recorded.experiment, 0) + left_out
@@ -68,8 +71,12 @@ def _put(work: Work, recorded: Recorded) -> int:
     """Keep what was recorded of one experiment; give how many results came too late."""
     every = sum(each.results + each.lost for each in recorded.arms)
     try:
-        found = work.experiments.hold(recorded.experiment)
+        found = work.experiments.get(recorded.experiment)
         work.by.allow(Action.WRITE, found.model)
+        # Two that hold a row and then both want to write it wait for each other for ever.
+        all_count = all(_counts(found, each) for each in recorded.arms)
+        held = work.experiments.hold if all_count else work.experiments.lock
+        found = held(recorded.experiment)
     except (NotFound, Forbidden):
         return every
     kept = [each for each in recorded.arms if _counts(found, each)]

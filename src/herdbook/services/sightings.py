@@ -41,11 +41,17 @@ def first_ones(seen: bytes, sums: Sequence[ArmSums]) -> tuple[bytes, tuple[ArmSu
 def _opened(seen: bytes) -> bytearray:
     if not seen:
         return bytearray(_BYTES)
+    opening = zlib.decompressobj()
     try:
-        bits = bytearray(zlib.decompress(seen, bufsize=_BYTES))
+        # One byte more than there may be: what is damaged must not fill the memory.
+        bits = bytearray(opening.decompress(seen, _BYTES + 1))
     except zlib.error as error:
         raise Corrupt(f"the record of units that were seen is damaged: {error}") from None
-    if len(bits) != _BYTES:
+    if len(bits) <= _BYTES and (not opening.eof or opening.unused_data):
+        raise Corrupt("the record of units that were seen is damaged: it ends elsewhere")
+    if len(bits) > _BYTES:
+        raise Corrupt(f"the record of units that were seen has more than {_BYTES:,} bytes")
+    if len(bits) < _BYTES:
         raise Corrupt(f"the record of units that were seen has {len(bits):,} bytes, not {_BYTES:,}")
     return bits
 

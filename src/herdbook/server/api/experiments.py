@@ -14,7 +14,8 @@ from herdbook.core.experiments import Experiment, Plan, Policy, Worse
 from herdbook.core.pages import Page
 from herdbook.core.recording import Delta, Folded
 from herdbook.core.routing import Routing
-from herdbook.server.answers import change, give
+from herdbook.core.wire import dumps
+from herdbook.server.answers import caller, change, give, json_text, register
 from herdbook.server.bodies import (
     PAGE,
     Flag,
@@ -225,10 +226,17 @@ async def history(
     return await give(request, leading.history, name, points=points)
 
 
-@ROUTES.add("GET", ONE + "/replay", policy=Action.READ, gives=Evaluation)
+@ROUTES.add("GET", ONE + "/replay", policy=Action.WRITE, gives=Evaluation)
 async def replay(request: Request, name: Name) -> Response:
     """Make the evidence anew from its batches; an error when it is not what is kept."""
-    return await give(request, leading.replay, name)
+    by = caller(request).actor
+
+    def replayed() -> str:
+        with register(request).opened(by) as work:
+            return dumps(leading.replay(work, name))
+
+    # It takes as long as there are batches: not where others wait.
+    return json_text(await register(request).slowly(replayed))
 
 
 @ROUTES.add("GET", ONE, policy=Action.READ, gives=Experiment)

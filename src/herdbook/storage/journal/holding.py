@@ -27,7 +27,7 @@ os.register_at_fork(before=_guard.acquire, after_in_parent=_guard.release, after
 
 
 def held(path: Path) -> int | None:
-    """Lock a file that is there, and give what holds it; None when another does, or it is gone.
+    """Lock a file of ours, and give what holds it; None when another does, or it is gone.
 
     Raises:
         OSError: it cannot be opened or locked.
@@ -39,6 +39,10 @@ def held(path: Path) -> int | None:
             return None
         _held.add(fd)
     try:
+        if os.fstat(fd).st_uid != os.geteuid():
+            # Whoever made it could say anything in our name, or truncate it under our feet.
+            let_go(fd)
+            return None
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if is_at(path, fd):
             return fd

@@ -66,6 +66,8 @@ class Journal:
         if not whole:
             raise Corrupt("neither of its states is whole")
         self.state = max(whole, key=lambda state: state.number)
+        if not 0 <= self.state.to - self.state.tail <= self.sizes.records:
+            raise Corrupt("what is on its way is more than there is")
         self._labels_end = LABELS_AT
         self._dropping = threading.RLock()
 
@@ -124,7 +126,7 @@ class Journal:
             try:
                 experiment, phase, arm, metric = json.loads(line)
                 found.append(Label(str(experiment), int(phase), str(arm), str(metric)))
-            except (ValueError, TypeError):
+            except (ValueError, TypeError, OverflowError, RecursionError):
                 found.append(found[0])
         return found
 

@@ -174,6 +174,8 @@ def read_head(page: bytes) -> tuple[Sizes, dict[str, str]]:
             raise Corrupt("it is no journal of this version of Herdbook")
         owner = json.loads(page[HEAD.size : DROPPED_AT].partition(b"\n")[0])
         found = {str(name): str(value) for name, value in owner.items()}
-    except (struct.error, ValueError, AttributeError) as error:
+    except (struct.error, ValueError, AttributeError, RecursionError) as error:
         raise Corrupt("its first page is damaged") from error
+    if not records:
+        raise Corrupt("it has no room for records")
     return Sizes(records=records, labels=labels), found

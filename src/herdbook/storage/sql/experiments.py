@@ -3,10 +3,22 @@
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, and_, delete, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    and_,
+    bindparam,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 
 from herdbook.core import wire
@@ -20,11 +32,24 @@ from herdbook.storage.sql import search
 from herdbook.storage.sql.engine import alone, savepoint
 from herdbook.storage.sql.experiment_tables import batches, deltas, evidence, experiments, workers
 from herdbook.storage.sql.models import SqlModels
+from herdbook.storage.sql.prepared import Prepared
 from herdbook.storage.sql.rows import each, micros, moment
 from herdbook.storage.sql.tables import models
 
 PARTS_KEY: Final = 4_843_784_879
+# What is due later than anything is postponed was postponed by a clock that was set back since.
+_NEVER_LATER: Final = timedelta(hours=1)
+# A number in the database that is the sum of such ones does not overflow.
+_MOST_RESULTS: Final = 1 << 40
+# Text of deltas that is taken into memory at once, when it is more than one.
+_CONSUMED_LIMIT: Final = 32 << 20
 _LIVE: Final = experiments.c.state.in_([str(State.RUNNING), str(State.PAUSED)])
+
+_HURRY: Final = Prepared(
+    update(experiments)
+    .where(experiments.c.model_id == bindparam("own"))
+    .values(due_at=bindparam("now"))
+)
 
 
 class SqlExperiments:
@@ -165,7 +190,7 @@ class SqlExperiments:
         self._connection.execute(
             insert(deltas).values(
                 experiment_id=experiment.id,
-                results=sum(each.results + each.lost for each in arms),
+                results=min(sum(each.results + each.lost for each in arms), _MOST_RESULTS),
                 at=micros(self._now),
                 doc=wire.dumps(said),
             )
@@ -176,7 +201,7 @@ class SqlExperiments:
         self._connection.execute(
             update(experiments)
             .where(experiments.c.id == experiment.id)
-            .values(late=experiments.c.late + results)
+            .values(late=experiments.c.late + min(results, _MOST_RESULTS))
         )
 
     def late(self, experiment: Experiment) -> int:
@@ -188,14 +213,14 @@ class SqlExperiments:
 
     def due(self) -> bool:
         """Whether one is to be looked at."""
-        asked = select(experiments.c.id).where(_LIVE, experiments.c.due_at <= micros(self._now))
+        asked = select(experiments.c.id).where(_LIVE, self._is_due())
         return self._connection.execute(asked.limit(1)).first() is not None
 
     def claim(self, *, skip: Sequence[int]) -> Experiment | None:
         """Give one that is to be looked at, locked; None when there is none nobody else has."""
         asked = (
             select(experiments.c.doc)
-            .where(_LIVE, experiments.c.due_at <= micros(self._now))
+            .where(_LIVE, self._is_due())
             .where(experiments.c.id.not_in(skip))
             .order_by(experiments.c.due_at, experiments.c.id)
             .limit(1)
@@ -204,11 +229,22 @@ class SqlExperiments:
         row = self._connection.execute(asked).one_or_none()
         return _decoded(row.doc) if row else None
 
+    def _is_due(self) -> ColumnElement[bool]:
+        return or_(
+            experiments.c.due_at <= micros(self._now),
+            experiments.c.due_at > micros(self._now + _NEVER_LATER),
+        )
+
     @contextmanager
     def attempt(self) -> Iterator[None]:
         """Undo what is written inside when an error leaves it."""
         with savepoint(self._connection):
             yield
+
+    def hurry(self, model: str) -> None:
+        """Have the experiments of a model looked at now."""
+        asked = {"own": self._models.id(model), "now": micros(self._now)}
+        _HURRY.count(self._connection, asked)
 
     def postpone(self, experiment: Experiment, until: datetime) -> None:
         """Have an experiment looked at again at a time, not before."""
@@ -230,14 +266,22 @@ class SqlExperiments:
         return Waiting(deltas=row.deltas, results=int(row.results), since=since)
 
     def consume(self, experiment: Experiment, *, limit: int) -> Sequence[ArmSums]:
-        """Take out the oldest of what waits, at most so many deltas."""
-        asked = (
-            select(deltas.c.id, deltas.c.doc)
+        """Take out the oldest of what waits, at most so many deltas and not too much text."""
+        waits = (
+            select(deltas.c.id, func.length(deltas.c.doc).label("length"))
             .where(deltas.c.experiment_id == experiment.id)
             .order_by(deltas.c.id)
             .limit(limit)
         )
-        rows = self._connection.execute(asked).all()
+        taken: list[int] = []
+        whole = 0
+        for row in self._connection.execute(waits).all():
+            whole += row.length
+            if taken and whole > _CONSUMED_LIMIT:
+                break
+            taken.append(row.id)
+        asked = select(deltas.c.id, deltas.c.doc).where(deltas.c.id.in_(taken))
+        rows = self._connection.execute(asked.order_by(deltas.c.id)).all()
         if rows:
             self._connection.execute(delete(deltas).where(deltas.c.id.in_([r.id for r in rows])))
         found = (wire.value(Recorded, json.loads(row.doc)) for row in rows)
