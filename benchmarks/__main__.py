@@ -15,6 +15,7 @@ from benchmarks import (
     artifacts,
     assigning,
     embedded,
+    evaluating,
     footprint,
     growth,
     machine,
@@ -31,7 +32,7 @@ from benchmarks.sizes import FULL, QUICK, Sizes
 RESULTS: Final = Path(__file__).parent / "RESULTS.md"
 PARTS: Final = (
     *("footprint", "embedded", "serving", "growth", "memory", "artifacts"),
-    *("assigning", "recording", "calls"),
+    *("assigning", "recording", "calls", "evaluating"),
 )
 # Those that read the register both sides hold.
 READERS: Final = frozenset({"footprint", "embedded", "serving"})
@@ -116,6 +117,7 @@ class Run:
             "assigning": lambda: assigning.measure(self.sizes, self.folder, with_peer=with_peer),
             "recording": lambda: recording.measure(self.sizes, self.folder),
             "calls": lambda: serving_calls.measure(self.sizes, self.folder),
+            "evaluating": lambda: evaluating.measure(self.sizes, self.folder),
         }
         return made[part]()
 
