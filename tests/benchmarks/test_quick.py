@@ -19,6 +19,11 @@ def test_the_quick_benchmarks_run_and_write_their_table(tmp_path: Path) -> None:
     text = output.read_text(encoding="utf-8")
     groups = ["Footprint", "In process", "Server, one worker", "Growth on PostgreSQL", "Memory"]
     groups += ["Push of one safetensors file", "Pull of", "over HTTP", "A second version"]
-    groups += ["Assigning, in process", "Recording: one result", "with book.serve", "Evaluating: one look"]
+    groups += [
+        "Assigning, in process",
+        "Recording: one result",
+        "with book.serve",
+        "Evaluating: one look",
+    ]
     assert [group for group in groups if group not in text] == []
     assert "missing" in text

@@ -55,3 +55,28 @@ def test_a_seed_gives_other_traffic_and_options_of_a_plan_count(run: Run) -> Non
     assert shy["promoted"] == 0
     assert users != ones
     assert ramp["runs"] == 10
+
+
+def test_a_plan_says_what_it_takes_to_decide(run: Run) -> None:
+    done = run("experiments", "plan", "gnn", "v2.2", "--requests-per-day", "20000")
+
+    assert done.status == 0
+    assert "confidence is higher" in done.out
+    assert "A promotion takes about 2,150 requests, 0.107 days." in done.out
+
+
+def test_users_who_come_again_take_more_requests(run: Run) -> None:
+    words = ("experiments", "plan", "gnn", "v2.2", "--requests-per-day", "20000", "--json")
+    alone, again = (
+        json.loads(run(*words, *more).out) for more in ((), ("--units-per-day", "1000"))
+    )
+
+    assert again["design_effect"] > alone["design_effect"] == 1
+    assert again["promotion_requests"] > alone["promotion_requests"]
+
+
+@pytest.mark.parametrize(
+    "words", [("--gain", "-1"), ("--base-rate", "2"), ("--correlation", "nan")]
+)
+def test_what_cannot_be_assumed_is_refused(run: Run, words: tuple[str, str]) -> None:
+    assert run("experiments", "plan", "gnn", "v2.2", *words).status == 2

@@ -14,6 +14,7 @@ from herdbook.cli import trying
 from herdbook.cli.commands import command
 from herdbook.cli.intervals import intervals_table
 from herdbook.cli.output import Table, line, number
+from herdbook.cli.planning import imagined
 from herdbook.cli.session import Session
 from herdbook.core.decisions import Evaluation, Interval, TreatmentEvaluation, Watched
 from herdbook.core.experiments import State
@@ -157,7 +158,6 @@ def simulate(session: Session, /, model: str, treatments: tuple[str, ...], **giv
     Without an effect every promotion and every rollback would be a mistake. Nothing of the
     register is asked or changed.
     """
-    from herdbook.front.experiments import planned
     from herdbook.services.rehearsing import World, rehearsed
 
     kept = ("error_rate", "error_increase", "confidence_gain", "units", "correlation")
@@ -165,11 +165,7 @@ def simulate(session: Session, /, model: str, treatments: tuple[str, ...], **giv
     if world.correlation and world.units is None:
         raise Invalid("--correlation is within a user: give --units too", field="correlation")
     runs, seed = given.pop("runs"), given.pop("seed")
-    settings = trying.taken_plan(given)
-    for name in ("requests_per_day", "units_per_day", "dry_run"):
-        settings.pop(name, None)
-    settings["control"] = settings.get("control") or "0.0.0-control"
-    plan = planned("simulated", model, treatments, settings).checked()
+    plan, _ = imagined(model, treatments, given)
     unseen = session.quiet or not sys.stderr.isatty()
     with click.progressbar(length=runs, file=sys.stderr, hidden=unseen) as bar:
         found = rehearsed(

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import click
 
-from herdbook.cli import evidence, trying
+from herdbook.cli import evidence, planning, trying
 from herdbook.cli import parameters as take
 from herdbook.cli.commands import group
 from herdbook.cli.output import line
@@ -171,6 +171,7 @@ for known in (
     evidence.history,
     evidence.watch,
     evidence.replay,
+    planning.plan,
     evidence.simulate,
 ):
     experiments.add_command(known)

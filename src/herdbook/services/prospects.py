@@ -46,6 +46,12 @@ class Expected:
     units_per_day: float | None = None
     correlation: float = CORRELATION
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.correlation <= 1:
+            raise Invalid(
+                f"a correlation lies in 0 to 1, {self.correlation} does not", field="correlation"
+            )
+
     def gain(self, plan: Plan) -> float:
         """Give the gain that is assumed for a plan."""
         if self.confidence_gain is not None:
