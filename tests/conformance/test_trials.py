@@ -406,3 +406,11 @@ def test_the_experiments_of_a_deleted_model_are_no_longer_live(register: Registe
     assert asked(register, "live") == []
     assert register.read(serving.routing).experiments == ()
     assert fold(register, arm()).late == {"gnn_test": 1}
+
+
+def test_experiments_are_counted_by_their_state(trying: Register) -> None:
+    assert asked(trying, "counts") == {"running": 1}
+
+    trying.write(experiments.finalize, "gnn_test")
+
+    assert asked(trying, "counts") == {"ended": 1}

@@ -240,3 +240,16 @@ def test_a_repeated_start_with_a_key_is_one_experiment(served: Served) -> None:
     assert (first.status_code, again.status_code) == (201, 201)
     assert first.json() == again.json()
     check_problem(client.post("/experiments", json=PLAN), 409)
+
+
+def test_what_workers_tell_is_counted_once_for_prometheus(client: TestClient) -> None:
+    stray = {"experiment": "nobodys", "arms": [{"phase": 1, "arm": "control", "results": 4}]}
+    told = RESULTS | {"recorded": [RECORDED, stray], "dropped": 2}
+
+    for _ in range(2):
+        client.post("/experiments/results", json=told)
+
+    text = client.get("/metrics").text
+    for outcome, count in (("taken", 3), ("late", 4), ("dropped", 2)):
+        line = f'herdbook_experiment_results_total{{outcome="{outcome}"}} {count}.0'
+        assert line in text.splitlines()

@@ -1,6 +1,6 @@
 """What the verbs of experiments ask of a database; each sentence is a conformance test."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -93,6 +93,9 @@ class Experiments(Protocol):
 
     def late(self, experiment: Experiment) -> int:
         """Give how many results could not be part of the evidence."""
+
+    def counts(self) -> Mapping[str, int]:
+        """Count all experiments by their state, hidden ones included."""
 
     def due(self) -> bool:
         """Whether one is to be looked at."""

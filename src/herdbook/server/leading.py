@@ -46,6 +46,7 @@ class Leader:
 
     async def look(self) -> None:
         """Look once at what is due."""
+        self._metrics.states(await self._register.read(_SERVER, leading.counts))
         # A look costs a read; only what is due is worth a write.
         if not await self._register.read(_SERVER, leading.due):
             return

@@ -1,5 +1,6 @@
 """What the server counts for Prometheus. Never a model's name: metrics are read by many."""
 
+from collections.abc import Mapping
 from functools import cache
 from typing import Final
 
@@ -14,6 +15,27 @@ from prometheus_client import (
 
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
+
+
+class _OfExperiments:
+    """What is counted of experiments."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.states = Gauge(
+            "herdbook_experiments", "Experiments by state.", ["state"], registry=registry
+        )
+        self.results = Counter(
+            "herdbook_experiment_results",
+            "Results that workers told of.",
+            ["outcome"],
+            registry=registry,
+        )
+        self.looks = Counter("herdbook_experiment_looks", "Looks at them.", registry=registry)
+        self.acts = Counter(
+            "herdbook_experiment_acts",
+            "Experiments rolled back, widened, promoted or paused by the server itself.",
+            registry=registry,
+        )
 
 
 class Metrics:
@@ -50,14 +72,7 @@ class Metrics:
             registry=self._registry,
         )
 
-        self._looks = Counter(
-            "herdbook_experiment_looks", "Looks at experiments.", registry=self._registry
-        )
-        self._acts = Counter(
-            "herdbook_experiment_acts",
-            "Experiments rolled back, widened, promoted or paused by the server itself.",
-            registry=self._registry,
-        )
+        self._of_experiments = _OfExperiments(self._registry)
 
     def request(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count a request by the template of its route."""
@@ -71,8 +86,18 @@ class Metrics:
 
     def experiments(self, *, looked: int, acted: int) -> None:
         """Count looks at experiments, and what came of them."""
-        self._looks.inc(looked)
-        self._acts.inc(acted)
+        self._of_experiments.looks.inc(looked)
+        self._of_experiments.acts.inc(acted)
+
+    def states(self, counts: Mapping[str, int]) -> None:
+        """Note how many experiments are in each state."""
+        for state, count in counts.items():
+            self._of_experiments.states.labels(state).set(count)
+
+    def results(self, *, taken: int, late: int, dropped: int) -> None:
+        """Count results that workers told of, once each."""
+        for outcome, count in (("taken", taken), ("late", late), ("dropped", dropped)):
+            self._of_experiments.results.labels(outcome).inc(count)
 
     def head(self, seq: int) -> None:
         """Note where the audit log stands."""

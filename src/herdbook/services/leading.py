@@ -92,6 +92,13 @@ def due(work: Work) -> bool:
     return work.experiments.due()
 
 
+def counts(work: Work) -> dict[str, int]:
+    """Count the experiments in each state."""
+    work.by.allow(Action.ADMIN)
+    found = work.experiments.counts()
+    return {str(state): found.get(str(state), 0) for state in State}
+
+
 def evaluate(work: Work, name: str, *, language: str = "en") -> Evaluation:
     """Take in all that waits, however little, and tell what it says; nothing is acted on.
 

@@ -12,6 +12,7 @@ from herdbook.core.access import Action
 from herdbook.core.decisions import Evaluation, Point
 from herdbook.core.experiments import Experiment, Plan, Policy, Worse
 from herdbook.core.pages import Page
+from herdbook.core.ports import Work
 from herdbook.core.recording import Delta, Folded
 from herdbook.core.routing import Routing
 from herdbook.core.wire import dumps
@@ -192,7 +193,18 @@ async def routing(
 async def fold(request: Request, body: ResultsIn) -> Response:
     """Take in what a worker recorded, once, however often it is delivered."""
     delta = wire.value(Delta, body.model_dump(mode="json"))
-    return await change(request, serving.fold, delta=delta)
+    told: list[Folded] = []
+
+    def folded(work: Work) -> Folded:
+        told.append(serving.fold(work, delta=delta))
+        return told[-1]
+
+    answer = await change(request, folded)
+    if told and told[-1].new:
+        late = sum(told[-1].late.values())
+        every = sum(a.results + a.lost for each in delta.recorded for a in each.arms)
+        request.app.state.metrics.results(taken=every - late, late=late, dropped=delta.dropped)
+    return answer
 
 
 @ROUTES.add("POST", "/experiments/advance", policy=Action.ADMIN, gives=Advanced)

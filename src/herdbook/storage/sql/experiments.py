@@ -1,7 +1,7 @@
 """Experiments in the database: plans, what workers recorded, and the evidence made of it."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -210,6 +210,11 @@ class SqlExperiments:
         return int(self._connection.execute(asked).scalar_one())
 
     # --- evidence ---
+
+    def counts(self) -> Mapping[str, int]:
+        """Count all experiments by their state, hidden ones included."""
+        asked = select(experiments.c.state, func.count()).group_by(experiments.c.state)
+        return {state: int(count) for state, count in self._connection.execute(asked)}
 
     def due(self) -> bool:
         """Whether one is to be looked at."""
