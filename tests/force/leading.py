@@ -138,6 +138,7 @@ def _look_naively(register: Register) -> None:
     seen, firsts = first_ones(kept.seen if kept else b"", waits)
     batch = added(firsts)
     state = evidence.folded(experiment.plan, state, batch, at=datetime.now(UTC))
+    time.sleep(0.05)  # as long as folding takes where there is much to fold
     register.write(
         lambda work: work.experiments.keep(
             experiment,

@@ -105,10 +105,13 @@ def first(empty: Database) -> Database:
     """A database at revision 0001, with what a register of then held."""
     with empty.writing() as connection:
         schema._run(connection, to="0001")
+        # Today's verbs ask for experiments; those of then did not.
+        connection.execute(text("CREATE TABLE experiments (model_id integer, due_at bigint)"))
     register = Register(empty)
     register.add("oracle:v1", training_data=("toolbench",), metrics={"f1": 0.5})
     register.add("majora:v1", parents=("oracle:v1",), status=Status.PRODUCTION)
     register.add("majora:v2", status=Status.DRAFT)
+    register.execute("DROP TABLE experiments")
     return empty
 
 
