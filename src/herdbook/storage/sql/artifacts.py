@@ -15,6 +15,7 @@ from sqlalchemy import (
     func,
     insert,
     select,
+    tuple_,
     update,
 )
 
@@ -206,7 +207,14 @@ class SqlArtifacts:
 
     def forget_pins(self, before: datetime) -> None:
         """Forget pins that held until before a time."""
-        self._connection.execute(delete(pins).where(pins.c.until < micros(before)))
+        # What somebody renews just now is left: to wait for it, in another order than theirs, could
+        # be to wait for each other.
+        over = (
+            select(pins.c.digest, pins.c.by)
+            .where(pins.c.until < micros(before))
+            .with_for_update(skip_locked=True)
+        )
+        self._connection.execute(delete(pins).where(tuple_(pins.c.digest, pins.c.by).in_(over)))
 
     def contents(self, digests: Iterable[str]) -> dict[str, str]:
         """Give what is known to be inside blobs, as JSON."""
