@@ -124,14 +124,15 @@ def served(
             no unit, the champion is served and nothing is recorded.
         attributes: gives what experiments may target.
 
-    Example:
-        >>> Gnn = Annotated[Call, Depends(served(book, "gnn", unit=query("user_id")))]
-        ... # doctest: +SKIP
-        >>> @app.post("/diagnosis/create")  # doctest: +SKIP
-        ... async def create_diagnosis(equipment_id: str, user_id: str, call: Gnn) -> Diagnosis:
-        ...     found = await predict(call.version, equipment_id)
-        ...     call.observe(confidence=found.confidence)
-        ...     return found
+    In an application::
+
+        Gnn = Annotated[Call, Depends(served(book, "gnn", unit=query("user_id")))]
+
+        @app.post("/diagnosis/create")
+        async def create_diagnosis(equipment_id: str, user_id: str, call: Gnn) -> Diagnosis:
+            found = await predict(call.version, equipment_id)
+            call.observe(confidence=found.confidence)
+            return found
     """
     serving = _Serving(book, model, unit, attributes)
 
@@ -197,14 +198,14 @@ class ServingMiddleware:
             depends on what is around this: headers and the query are.
         attributes: gives what experiments may target.
 
-    Example:
-        >>> app.add_middleware(
-        ...     ServingMiddleware, book=book, model="gnn", unit=header("X-User-Id")
-        ... )  # doctest: +SKIP
-        >>> @app.post("/diagnosis/create")  # doctest: +SKIP
-        ... async def create_diagnosis(request: Request, equipment_id: str) -> StreamingResponse:
-        ...     call = request.state.herdbook["gnn"]
-        ...     return StreamingResponse(predict(call.version, equipment_id))
+    In an application::
+
+        app.add_middleware(ServingMiddleware, book=book, model="gnn", unit=header("X-User-Id"))
+
+        @app.post("/diagnosis/create")
+        async def create_diagnosis(request: Request, equipment_id: str) -> StreamingResponse:
+            call = request.state.herdbook["gnn"]
+            return StreamingResponse(predict(call.version, equipment_id))
     """
 
     def __init__(

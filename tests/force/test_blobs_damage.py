@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import random
+import shutil
 import socket
 import subprocess
 import threading
@@ -275,9 +276,12 @@ def sharing_disk(tmp_path: Path) -> Iterator[Path]:
     folder.mkdir()
     image.touch()
     os.truncate(image, 400 * MEBIBYTE)
+    # A user's PATH may leave out where Debian keeps what makes disks.
+    places = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
     for words in [["mkfs.xfs", "-q", str(image)], ["mount", "-o", "loop", str(image), str(folder)]]:
         try:
-            subprocess.run(words, check=True, capture_output=True)
+            found = shutil.which(words[0], path=places) or words[0]
+            subprocess.run([found, *words[1:]], check=True, capture_output=True)
         except (OSError, subprocess.CalledProcessError):
             pytest.skip("only root may mount a disk, and mkfs.xfs makes it")
     yield folder

@@ -1,4 +1,4 @@
-"""The running sums say what `contrasts` says of all cells at once."""
+"""The running sums say what the formula says of all cells at once (`tests/stats/contrasts.py`)."""
 
 import math
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from herdbook.errors import Invalid
 from herdbook.stats import cells
 from herdbook.stats.cells import Running
-from herdbook.stats.contrasts import Pair, UnitSums, contrast
+from tests.stats.contrasts import Pair, UnitSums, contrast
 
 Came = tuple[str, str, dict[int, tuple[int, float, float]]]
 VALUES = st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=3)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from herdbook.errors import Invalid
-from herdbook.stats.contrasts import Pair, UnitSums, contrast, merged
+from tests.stats.contrasts import Pair, UnitSums, contrast, merged
 
 CELLS = st.dictionaries(
     st.integers(0, 20), st.tuples(st.integers(1, HUGE := 10**9), st.integers(-(2**30), 2**30))

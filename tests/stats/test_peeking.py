@@ -11,12 +11,12 @@ from scipy import stats
 
 from herdbook.stats import quantiles, rates
 from herdbook.stats.allocations import Allocation, log_mismatch
-from herdbook.stats.contrasts import Pair, contrast, merged
 from herdbook.stats.evidence import level
 from herdbook.stats.histograms import LogHistogram
 from herdbook.stats.quantiles import LatencyBatch, QuantileClaim
 from herdbook.stats.rates import Counts, RateBatch, RateClaim
 from herdbook.stats.sequences import estimate, interval, lower_bound
+from tests.stats.contrasts import Pair, contrast, merged
 from tests.stats.traffic import (
     ALPHA,
     Traffic,

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy import integrate, stats
 
 from herdbook.errors import Invalid
-from herdbook.stats.contrasts import Contrast
+from herdbook.stats.cells import Contrast
 from herdbook.stats.sequences import (
     BURN_IN,
     Estimate,

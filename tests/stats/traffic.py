@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from herdbook.stats.contrasts import Pair, UnitSums
+from tests.stats.contrasts import Pair, UnitSums
 
 Array = np.ndarray[Any, np.dtype[Any]]
 ALPHA = 0.05

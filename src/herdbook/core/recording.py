@@ -151,16 +151,6 @@ def worker_name(text: str, *, field: str = "worker") -> str:
     return text
 
 
-def cell_of(unit: int) -> int:
-    """Give the cell of a unit's 64-bit hash: its lowest ten bits."""
-    return unit & (CELLS - 1)
-
-
-def position_of(unit: int) -> int:
-    """Give the place of a unit's 64-bit hash among first-seen ones: its highest 22 bits."""
-    return unit >> (64 - POSITION_BITS)
-
-
 def added(sums: Iterable[ArmSums]) -> tuple[ArmSums, ...]:
     """Add sums of the same phase and arm; in order of phase, then arm's name."""
     found: dict[tuple[int, str], list[ArmSums]] = {}

@@ -240,9 +240,7 @@ class Artifacts:
     def slots(self, to: str | os.PathLike[str]) -> "Slots":
         """Give the slots of a folder: their `status`, `switch` to a slot, `back` to the one before.
 
-        Example:
-            >>> book.artifacts.stage("majora:v2", "green", to="/srv/models")  # doctest: +SKIP
-            >>> book.artifacts.slots("/srv/models").switch("green")  # doctest: +SKIP
+        An example that runs is in docs/bluegreen.md.
         """
         from herdbook.storage.slots import Slots
 

@@ -11,6 +11,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from typing import Any, Final
 
 from herdbook.core import assignment
@@ -23,6 +24,16 @@ from herdbook.front.door import Door
 
 INTERVAL_SECONDS: Final = 1.0
 NOTHING: Final = Snapshot(Routing(mark="", champions={}, experiments=()))
+# What was assigned last in a context, and to which unit.
+last: Final[ContextVar[tuple[Assignment, Unit] | None]] = ContextVar("herdbook_last", default=None)
+_remember: Final = last.set
+
+
+def forget(model: str) -> None:
+    """Remember no unit of a model whose last one takes no part: its results are nobody's."""
+    found = last.get()
+    if found is not None and found[0].model == model:
+        _remember(None)
 
 
 class Assigner:
@@ -62,7 +73,7 @@ class Assigner:
         user_id: Unit | None = None,
         attributes: Attributes | None = None,
     ) -> Assignment:
-        """Give what a unit gets.
+        """Give what a unit gets, and remember it in this context for results that name no unit.
 
         Args:
             model: its name.
@@ -75,12 +86,17 @@ class Assigner:
             NotFound: the model has neither an experiment nor a champion.
         """
         if user_id is not None:
-            unit = one(unit, user_id)
+            unit = _one(unit, user_id)
         try:
             plan = self.plans[model]
         except KeyError:
             plan = self.first(model)
-        return plan(unit, attributes)  # type: ignore[arg-type] # None is Invalid there
+        found = plan(unit, attributes)  # type: ignore[arg-type] # None is Invalid there
+        if found.experiment:
+            _remember((found, unit))  # type: ignore[arg-type] # it was assigned
+        else:
+            forget(model)
+        return found
 
     def get_version_for_request(
         self, model: str, user_id: Unit, *, attributes: Attributes | None = None
@@ -228,8 +244,7 @@ def _of_champion(model: str, resolver: Callable[[str], Version]) -> Plan:
     return plan
 
 
-def one(unit: Unit | None, user_id: Unit) -> Unit:
-    """Give the one of two names for a unit that was given; Invalid when both were."""
+def _one(unit: Unit | None, user_id: Unit) -> Unit:
     if unit is not None:
         raise Invalid("unit and user_id are the same; give one of them", field="unit")
     return user_id

@@ -6,7 +6,6 @@ Nothing here raises because of what is recorded, and nothing waits: see `front.r
 import math
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from contextvars import ContextVar
 from time import perf_counter_ns
 from types import TracebackType
 from typing import Any, Final, Self
@@ -14,7 +13,7 @@ from typing import Any, Final, Self
 from herdbook.core.assignment import Assignment, Attributes
 from herdbook.core.units import Unit, hash_of
 from herdbook.errors import HerdbookError
-from herdbook.front.assigning import Assigner, one
+from herdbook.front.assigning import Assigner, forget, last
 from herdbook.front.recording import Recorder
 
 _MILLISECOND: Final = 1e-6
@@ -30,13 +29,14 @@ _ENDINGS: Final = frozenset(
         "SystemExit",
     }
 )
-# What was assigned last in a context, and to which unit.
-_last: Final[ContextVar[tuple[Assignment, Unit] | None]] = ContextVar("herdbook_last", default=None)
-_remember: Final = _last.set
+
+Kind = type[BaseException] | None
+Raised = BaseException | None
+Trace = TracebackType | None
 
 
 class Calls:
-    """Assigns units, and records how their calls went.
+    """Serves units, and records how their calls went.
 
     Args:
         assigner: gives units their versions.
@@ -48,47 +48,14 @@ class Calls:
         self.recorder = recorder
         self._labels: dict[tuple[str, int, str], int] = {}
 
-    def assign_variant(
-        self,
-        model: str,
-        unit: Unit | None = None,
-        *,
-        user_id: Unit | None = None,
-        attributes: Attributes | None = None,
-    ) -> Assignment:
-        """Give what a unit gets, and remember it for results that name no unit."""
-        if user_id is not None:
-            unit = one(unit, user_id)
-        assigner = self.assigner
-        try:
-            plan = assigner.plans[model]
-        except KeyError:
-            plan = assigner.first(model)
-        found = plan(unit, attributes)  # type: ignore[arg-type] # None is Invalid there
-        if found.experiment:
-            _remember((found, unit))  # type: ignore[arg-type] # it was assigned
-        else:
-            _forget(model)
-        return found
-
-    def get_version_for_request(
-        self, model: str, user_id: Unit, *, attributes: Attributes | None = None
-    ) -> str:
-        """Give the number of a unit's version."""
-        return self.assign_variant(model, user_id, attributes=attributes).version
-
     def serve(self, model: str, unit: Unit | None, attributes: Attributes | None) -> "Call":
         """Begin a call; without a unit it is served the champion and nothing is recorded."""
         if unit is None:
             number = self.assigner.champion(model)
-            _forget(model)
+            forget(model)
             return Call(self, Assignment(model=model, version=number), None)
         found = self.assigner.assign_variant(model, unit, attributes=attributes)
-        if not found.experiment:
-            _forget(model)
-            return Call(self, found, None)
-        _remember((found, unit))
-        return Call(self, found, hash_of(unit))
+        return Call(self, found, hash_of(unit) if found.experiment else None)
 
     def record(  # noqa: PLR0913, PLR0917 - what there is to say of a result
         self,
@@ -101,9 +68,9 @@ class Calls:
         metrics: Mapping[str, float] | None,
     ) -> bool:
         """Record a result; gives whether it was kept."""
-        last = _last.get()
-        if last is not None and last[0].experiment == experiment and unit in (None, last[1]):
-            assignment, its = last
+        held = last.get()
+        if held is not None and held[0].experiment == experiment and unit in (None, held[1]):
+            assignment, its = held
             variant = variant or assignment.counted
             if assignment.shadow and variant == assignment.variant:
                 # The control that was served beside a shadow: its units are the shadow's.
@@ -146,13 +113,6 @@ class Calls:
         """Look no more, send what is recorded."""
         self.assigner.close()
         self.recorder.close()
-
-
-def _forget(model: str) -> None:
-    """Remember no unit of a model whose last one takes no part: its results are nobody's."""
-    last = _last.get()
-    if last is not None and last[0].model == model:
-        _remember(None)
 
 
 def _pairs(metrics: Any) -> Iterable[tuple[str, float]]:
@@ -216,6 +176,19 @@ class _Timed:
     def leave_out(self) -> None:
         """Record nothing of the call: it told nothing of the version, as when its caller left."""
         self.left_out = True
+
+    def __enter__(self) -> Self:
+        self._begin()
+        return self
+
+    def __exit__(self, kind: Kind, error: Raised, trace: Trace) -> None:
+        self._end(error)
+
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(self, kind: Kind, error: Raised, trace: Trace) -> None:
+        self._end(error)
 
     def _begin(self) -> None:
         if self._label:
@@ -284,30 +257,6 @@ class Call(_Timed):
         """The version to serve, such as `gnn:v2.1.0`."""
         return f"{self.assignment.model}:{self.assignment.version}"
 
-    def __enter__(self) -> Self:
-        self._begin()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._end(error)
-
-    async def __aenter__(self) -> Self:
-        self._begin()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._end(error)
-
 
 class Shadow(_Timed):
     """The version called beside the one that is served: what it raises is recorded, never raised.
@@ -324,28 +273,9 @@ class Shadow(_Timed):
         )
         self.version = assignment.shadow_version
 
-    def __enter__(self) -> Self:
-        self._begin()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> bool:
-        self._end(error)
+    def __exit__(self, kind: Kind, error: Raised, trace: Trace) -> bool:  # type: ignore[override]
+        super().__exit__(kind, error, trace)
         return isinstance(error, Exception)
 
-    async def __aenter__(self) -> Self:
-        self._begin()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> bool:
-        self._end(error)
-        return isinstance(error, Exception)
+    async def __aexit__(self, kind: Kind, error: Raised, trace: Trace) -> bool:  # type: ignore[override]
+        return self.__exit__(kind, error, trace)

@@ -56,8 +56,8 @@ class ServedExperiments(Experiments):
         recorder = Recorder(door, self._journal, identity=self._identity, look=door.advance)
         calls = Calls(assigner, recorder)
         # What is called at every request is called without a step between.
-        self.__dict__["assign_variant"] = calls.assign_variant
-        self.__dict__["get_version_for_request"] = calls.get_version_for_request
+        self.__dict__["assign_variant"] = assigner.assign_variant
+        self.__dict__["get_version_for_request"] = assigner.get_version_for_request
         return calls
 
     def assign_variant(
@@ -80,7 +80,8 @@ class ServedExperiments(Experiments):
             Invalid: it is no unit.
             NotFound: the model has neither an experiment nor a champion.
         """
-        return self._calls.assign_variant(model, unit, user_id=user_id, attributes=attributes)
+        assigner = self._calls.assigner
+        return assigner.assign_variant(model, unit, user_id=user_id, attributes=attributes)
 
     @property
     def snapshot(self) -> "Snapshot":
@@ -91,13 +92,21 @@ class ServedExperiments(Experiments):
         self, model: str, user_id: "Unit", *, attributes: "Attributes | None" = None
     ) -> str:
         """Give the number of a unit's version."""
-        return self._calls.get_version_for_request(model, user_id, attributes=attributes)
+        assigner = self._calls.assigner
+        return assigner.get_version_for_request(model, user_id, attributes=attributes)
 
     def assign_many(
         self, model: str, units: Any, *, attributes: "Sequence[Attributes] | None" = None
     ) -> Any:
         """Give what each of many units gets: a list, or for a numpy array an array."""
         return self._calls.assigner.assign_many(model, units, attributes=attributes)
+
+    def get_versions_for_requests(
+        self, model: str, user_ids: Any, *, attributes: "Sequence[Attributes] | None" = None
+    ) -> Any:
+        """Give the numbers of many units' versions: a list, or for a numpy array one of text."""
+        assigner = self._calls.assigner
+        return assigner.get_versions_for_requests(model, user_ids, attributes=attributes)
 
     def record_result(  # noqa: PLR0913 - what there is to say of a result
         self,
@@ -143,10 +152,7 @@ class ServedExperiments(Experiments):
             unit: whose call; left out, the champion is served and nothing is recorded.
             attributes: what experiments may target.
 
-        Example:
-            >>> with book.serve("gnn", unit="user123") as call:  # doctest: +SKIP
-            ...     score, confidence = predict(call.version, x)
-            ...     call.observe(prediction=score, confidence=confidence)
+        As in docs/experiments.md: `with book.serve("gnn", unit="user123") as call: …`.
         """
         return self._calls.serve(model, unit, attributes)
 

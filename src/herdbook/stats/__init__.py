@@ -9,7 +9,7 @@ frozen value that the caller keeps. Two ideas run through all of it:
   alpha. Kept as its natural logarithm, in nats.
 - A *confidence sequence* is an interval that holds at all times at once.
 
-One algorithm a file: `rates` (errors), `contrasts` and `sequences` (means), `histograms` and
+One algorithm a file: `rates` (errors), `cells` and `sequences` (means), `histograms` and
 `quantiles` (latency), `allocations` (sample ratio mismatch), `evidence` (many guardrails at once),
 `futility`, `planning`. All of it is plain Python: no function here needs NumPy.
 """

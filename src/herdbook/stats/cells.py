@@ -1,8 +1,10 @@
-"""The sums of `contrasts`, kept running: comparing costs the same whatever was added before.
+"""The difference of two arms' means, with an error that survives sticky units and a ramp.
 
-What `contrasts.contrast` sums over all cells is bilinear in the cells' counts and sums. So the sums
-of their products are kept beside the cells and brought up to date by what was added; to compare
-takes a few of them, not a walk over every cell of every stratum.
+A thousand users with twenty requests each are a thousand observations, not twenty thousand: what
+counts is the sum of each unit, or of a cell of units (1,024 cells by hash). The variance of the
+difference is bilinear in the cells' counts and sums. So the sums of their products are kept beside
+the cells and brought up to date by what was added; to compare takes a few of them, not a walk over
+every cell of every stratum, whatever was added before.
 
 Values are counted from a `centre` that is fixed by the first ones, lest the difference of two huge
 products leave no digits: a cell with a million values near 0.8 sums to some hundreds, not 800,000.
@@ -18,17 +20,38 @@ from operator import mul
 from typing import Final
 
 from herdbook.errors import Invalid
-from herdbook.stats.contrasts import Contrast
 
 CELLS: Final = 1024
 CONTROL: Final = "control"
-_NOTHING: Final = Contrast(math.nan, math.inf, math.nan, math.nan, 0.0)
-# What sums of floats may be off by, as in `contrasts`: a variance below it is none.
+# What sums of floats may be off by: a variance below it is none.
 _ROUNDING: Final = 1e-12
 _LARGEST: Final = 1e150
 
 # What came by cell: the number of values, their sum, the sum of their squares.
 Added = Mapping[int, Sequence[float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Contrast:
+    """Treatment's mean minus control's, over all strata.
+
+    Attributes:
+        difference: NaN where no stratum has two units in both arms.
+        standard_error: cluster-robust; infinite where `difference` is NaN, and also where all units
+            of an arm agree: no variance seen is no proof of none.
+        control: control's mean, its strata weighted like the difference.
+        treatment: the same of the treatment.
+        units: the effective number of units of the arm that has fewer, over all strata.
+    """
+
+    difference: float
+    standard_error: float
+    control: float
+    treatment: float
+    units: float
+
+
+_NOTHING: Final = Contrast(math.nan, math.inf, math.nan, math.nan, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,9 +195,24 @@ def added(running: Running | None, stratum: str, arm: str, cells: Added) -> Runn
 
 
 def contrast(running: Running, treatment: str) -> Contrast:
-    """Compare an arm with the control as `contrasts.contrast` does, from the running sums.
+    """Compare an arm with the control within each stratum and pool the differences.
 
-    Strata in which an arm has fewer than two cells count for nothing.
+    With stratum weights `w[s]` proportional to `nC nT / (nC + nT)` and summing to 1, and sums
+    `(n, x)` of unit (or cell) u, stratum s and arm a:
+
+        difference   d = sum over s of w[s] (mean[s, T] - mean[s, C])
+        residual     r[u, a] = sum over s of w[s] (x - n mean[s, a]) / N[s, a] sqrt(G / (G - 1))
+        variance     V = sum over u of r[u, T]^2 + r[u, C]^2 - 2 min(0, sum of r[u, T] r[u, C])
+
+    with G units in stratum s and arm a. A unit that comes in several strata counts once, so its
+    values may depend on one another in any way. That a unit was in both arms is allowed for where
+    it makes the difference less certain, and never where more. With one stratum and one value a
+    unit, V is Welch's `var(C) / nC + var(T) / nT`. Pooling strata before comparing would let a ramp
+    that meets a drift in the base rate pass for an effect. Strata in which an arm has fewer than
+    two cells count for nothing.
+
+    Reference: Liang and Zeger, "Longitudinal data analysis using generalized linear models",
+    Biometrika 73 (1986), for the clusters; Mantel and Haenszel (1959) for the weights.
     """
     pairs = _pairs(running, treatment)
     whole = math.fsum(weight for weight, _, _ in pairs)

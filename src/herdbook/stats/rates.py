@@ -5,7 +5,7 @@ to the other, changes what is bet but not what a bet is worth, as long as the nu
 inside each batch. Rare errors and small counts are no trouble: nothing here is asymptotic.
 
 Results must be independent given the batch's rates. Where the same unit comes again and again (a
-user with many requests), count only its first result in the experiment; `contrasts` is for all.
+user with many requests), count only its first result in the experiment; `cells` is for all.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """Asymptotic confidence sequences: intervals for a mean that hold at all times at once.
 
 They rest on the standard error alone, so they hold for whatever the error is robust against
-(sticky units, strata; see `contrasts`), and only once the central limit theorem does: below some
+(sticky units, strata; see `cells`), and only once the central limit theorem does: below some
 tens of units per arm there is no interval yet. For rare events use `rates`, which needs no limit.
 
 `scale` says for which effects they are tightest: the interval is narrowest, as a multiple of the
@@ -15,7 +15,7 @@ from typing import Final
 
 from herdbook.errors import Invalid
 from herdbook.stats import normal
-from herdbook.stats.contrasts import Contrast
+from herdbook.stats.cells import Contrast
 from herdbook.stats.evidence import level
 
 # Effective units an arm needs before its mean is held to be normal.

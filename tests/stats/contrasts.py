@@ -1,4 +1,4 @@
-"""The difference of two arms' means, with an error that survives sticky units and a ramp.
+"""The formula of `herdbook.stats.cells.contrast`, walked cell by cell: its oracle.
 
 A thousand users with twenty requests each are a thousand observations, not twenty thousand: what
 counts is the sum of each unit, or of a cell of units (1,024 cells by hash). Those are all that is
@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from herdbook.errors import Invalid
+from herdbook.stats.cells import Contrast
 
 # A variance takes at least two units.
 _LEAST_UNITS: Final = 2
@@ -88,26 +89,6 @@ class Pair:
             return 0.0
         one, two = self.control.values, self.treatment.values
         return one * two / (one + two)
-
-
-@dataclass(frozen=True, slots=True)
-class Contrast:
-    """Treatment's mean minus control's, over all strata.
-
-    Attributes:
-        difference: NaN where no stratum has two units in both arms.
-        standard_error: cluster-robust; infinite where `difference` is NaN, and also where all units
-            of an arm agree: no variance seen is no proof of none.
-        control: control's mean, its strata weighted like the difference.
-        treatment: the same of the treatment.
-        units: the effective number of units of the arm that has fewer, over all strata.
-    """
-
-    difference: float
-    standard_error: float
-    control: float
-    treatment: float
-    units: float
 
 
 def merged(one: Mapping[str, Pair], two: Mapping[str, Pair]) -> dict[str, Pair]:
