@@ -49,6 +49,17 @@ def loose(register: Register) -> list[str]:
     return [digest for digest, _ in ask(register, "loose", before=LATE, after="", limit=9)]
 
 
+# --- what is inside ---
+
+
+def test_what_is_known_to_be_inside_is_told_of_apart_from_what_it_is(register: Register) -> None:
+    tell(register, "add", {ONE: 3, TWO: 3})
+    tell(register, "describe", {ONE: '{"format":"gguf"}', THREE: "{}"})
+
+    assert ask(register, "described", [ONE, TWO, THREE]) == {ONE}
+    assert ask(register, "contents", [ONE, TWO, THREE]) == {ONE: '{"format":"gguf"}'}
+
+
 # --- pins ---
 
 

@@ -43,6 +43,13 @@ def test_a_changed_file_makes_it_dirty(repository: Path) -> None:
     assert commit_here(repository) == (made, True)
 
 
+def test_a_commit_is_told_where_its_changes_cannot_be(repository: Path) -> None:
+    made = commit(repository)
+    (repository / ".git" / "index").write_bytes(b"no index")
+
+    assert commit_here(repository) == (made, None)
+
+
 def test_outside_and_before_the_first_commit_there_is_none(
     repository: Path, tmp_path: Path
 ) -> None:

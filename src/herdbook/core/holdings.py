@@ -62,6 +62,9 @@ class Artifacts(Protocol):
     def forget_pins(self, before: datetime) -> None:
         """Forget pins that held until before a time."""
 
+    def described(self, digests: Iterable[str]) -> set[str]:
+        """Give those of which something is known to be inside."""
+
     def contents(self, digests: Iterable[str]) -> dict[str, str]:
         """Give what is known to be inside blobs, as JSON, by digest."""
 

@@ -69,9 +69,9 @@ def _writer(kind: Any) -> Callable[[Any], Any]:  # noqa: PLR0911 - one answer a 
     if issubclass(kind, datetime):
         return time_text
     if issubclass(kind, Mapping):
-        return lambda data: {str(k): plain(v) for k, v in data.items()}
+        return lambda data: {str(k): v if type(v) in _SAME else plain(v) for k, v in data.items()}
     if issubclass(kind, tuple | list):
-        return lambda data: [plain(v) for v in data]
+        return lambda data: [v if type(v) in _SAME else plain(v) for v in data]
     if is_dataclass(kind):
         return _dataclass_writer(kind)
     if issubclass(kind, int | float | str):

@@ -96,13 +96,14 @@ class Artifacts:
         self._refuse_early(model, number, said_of_it)
         files, new = self._sent(found, said)
         # A key that does not open must not be found out after the version is there.
-        signature = sign(Manifest(files)) if sign is not None else ""
+        manifest = Manifest(files)
+        signature = sign(manifest) if sign is not None else ""
         version = self._door.call(
             Version, "versions.register", model=model, draft=replace(said_of_it, artifacts=files)
         )
         if signature:
             self._signed(version.ref, signature)
-        return _pushed(version, files, new)
+        return _pushed(version, manifest, new)
 
     def _signed(self, ref: str, signature: str) -> None:
         try:
@@ -154,7 +155,9 @@ class Artifacts:
         files = tuple(_artifact(file, digest, size) for file, (digest, size) in pairs)
         digests = list(dict.fromkeys(file.digest for file in files))
         lacking = self._door.call(Missing, "artifacts.missing", digests=digests).digests
-        return _pushed(None, files, {f.digest: f.size for f in files if f.digest in lacking})
+        return _pushed(
+            None, Manifest(files), {f.digest: f.size for f in files if f.digest in lacking}
+        )
 
     # --- out ---
 
@@ -334,8 +337,7 @@ def _artifact(file: Found, digest: str, size: int) -> Artifact:
     return Artifact(path=file.path, size=size, digest=digest, role=file.role)
 
 
-def _pushed(version: Version | None, files: tuple[Artifact, ...], new: dict[str, int]) -> Pushed:
-    manifest = Manifest(files)
+def _pushed(version: Version | None, manifest: Manifest, new: dict[str, int]) -> Pushed:
     if version is not None and version.facts.manifest != manifest.digest:
         raise Corrupt(
             f"{version.ref} was registered with {version.facts.manifest}, not {manifest.digest}"
@@ -343,7 +345,7 @@ def _pushed(version: Version | None, files: tuple[Artifact, ...], new: dict[str,
     return Pushed(
         version=version,
         manifest=manifest.digest,
-        files=len(files),
+        files=len(manifest.files),
         size=manifest.size,
         new_files=len(new),
         new_bytes=sum(new.values()),

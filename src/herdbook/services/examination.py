@@ -32,7 +32,7 @@ MEMO_BYTES_LIMIT: Final = 16 << 20
 _AT_ONCE: Final = 8
 # Up to this size many blobs may be held at once while they are looked into.
 SMALL_BYTES: Final = 1 << 20
-_BATCH: Final = 500
+_BATCH: Final = 1_000
 _REMEMBERED_AT_ONCE: Final = 25
 NOT_LOOKED: Final = "it was not looked into: there was too much to look into at once"
 
@@ -66,8 +66,11 @@ class Found:
         """Add what the name of a file tells."""
         if self.contents is None:
             return self
-        contents = replace(self.contents, executable=(*self.contents.executable, *self.scanned))
-        return replace(self, contents=named(contents, path))
+        contents = self.contents
+        if self.scanned:
+            contents = replace(contents, executable=(*contents.executable, *self.scanned))
+        contents = named(contents, path)
+        return self if contents is self.contents else replace(self, contents=contents)
 
 
 class Examiner:
@@ -192,7 +195,8 @@ class Examiner:
     def _remembered(self, files: Iterable[Artifact]) -> dict[str, Found]:
         """Give what is remembered of blobs, by digest, as far as memory reaches."""
         found: dict[str, Found] = {}
-        left = iter({file.digest for file in files} - self._known.keys())
+        asked = {file.digest for file in files} - self._known.keys()
+        left = iter(self._store.described(asked) if asked else asked)
         while not self._is_full and (group := list(islice(left, _REMEMBERED_AT_ONCE))):
             for digest, text in self._store.remembered(group).items():
                 one = _read(text)

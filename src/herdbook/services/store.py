@@ -26,6 +26,8 @@ from herdbook.services import artifacts
 T = TypeVar("T")
 
 BATCH: Final = 500
+# How many blobs are taken in before they are noted: each time waits for the disk.
+NOTED_AT_ONCE: Final = 1_000
 SHORT_TEXT: Final = 1 << 16
 SHOWN_DIGESTS: Final = 100
 
@@ -82,7 +84,7 @@ class Store:
         """Take files in, and tell of each in their order when it is durable and noted."""
         self.claim()
         coming = iter(paths)
-        while group := list(islice(coming, BATCH)):
+        while group := list(islice(coming, NOTED_AT_ONCE)):
             stored = list(self.blobs.take_all(group, said=said))
             lost = self._note(stored)
             again = [path for path, each in zip(group, stored, strict=True) if each.digest in lost]
@@ -154,6 +156,10 @@ class Store:
     def files(self, ref: str) -> Files:
         """Give the files of a version the actor may read."""
         return self.runner.read(lambda work: artifacts.files(work, ref))
+
+    def described(self, digests: Iterable[str]) -> set[str]:
+        """Give the blobs of which something is known to be inside."""
+        return self.runner.read(lambda work: work.artifacts.described(digests))
 
     def remembered(self, digests: Iterable[str]) -> dict[str, str]:
         """Give what is known to be inside blobs, as JSON, by digest."""

@@ -4,20 +4,18 @@ import contextlib
 import errno
 import fcntl
 import os
-import re
 import secrets
 import stat
 import sys
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final, Self
 
-from herdbook.core.blobs import Held, Said, silent
+from herdbook.core.blobs import Said, silent
 from herdbook.errors import AlreadyExists, Invalid, NotFound, Unavailable
 from herdbook.storage.blobs.passing import CHUNK, MARK_LIMIT
 
-_NAME: Final = re.compile(r"[0-9a-f]{64}\Z")
 DRAFT_PREFIX: Final = ".herdbook-"
 # What is read, hashed and written stays in the processor's own memory all that while; with a MiB
 # at once it does not, which costs nearly twice the time.
@@ -39,20 +37,32 @@ _KINDS: Final = {
 }
 
 
-@contextlib.contextmanager
-def disk_errors(what: str) -> Iterator[None]:
-    """Say of an error of the disk what was being done.
+class _DiskErrors:
+    # No generator: a dozen of these are entered for every small file.
+    __slots__ = ("_what", "_where")
+
+    def __init__(self, what: str, where: object) -> None:
+        self._what, self._where = what, where
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, OSError):
+            mends = "free some space" if error.errno in _FULL else "mend it"
+            what = f"{self._what} {self._where}".strip()
+            raise Unavailable(
+                f"cannot {what}: {error.strerror or error}; {mends} and try again"
+            ) from error
+
+
+def disk_errors(what: str, where: object = "") -> AbstractContextManager[None]:
+    """Say of an error of the disk what was being done, and where.
 
     Raises:
         Unavailable: the disk is full, read-only, gone or failing.
     """
-    try:
-        yield
-    except OSError as error:
-        mends = "free some space" if error.errno in _FULL else "mend it"
-        raise Unavailable(f"cannot {what}: {error.strerror or error}; {mends} and try again") from (
-            error
-        )
+    return _DiskErrors(what, where)
 
 
 class Draft:
@@ -62,8 +72,9 @@ class Draft:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.path = folder / f"{DRAFT_PREFIX}{os.getpid()}-{secrets.token_hex(8)}"
-        with disk_errors(f"write in {folder}"):
+        self._folder = folder
+        self.path = f"{folder}/{DRAFT_PREFIX}{os.getpid()}-{secrets.token_hex(8)}"
+        with disk_errors("write in", folder):
             flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
             self.fd = os.open(self.path, flags, 0o600)
         # Some network file systems have no locks; there the age of a draft alone tells.
@@ -75,12 +86,12 @@ class Draft:
 
     def __exit__(self, *_: object) -> None:
         with contextlib.suppress(OSError):
-            self.path.unlink()
+            os.unlink(self.path)  # noqa: PTH108 - a Path for each small file takes as long
         os.close(self.fd)
 
     def write(self, chunk: bytes | memoryview) -> None:
         """Add a chunk."""
-        with disk_errors(f"write in {self.path.parent}"):
+        with disk_errors("write in", self._folder):
             written = os.write(self.fd, chunk)
             while written < len(chunk):  # a disk that is nearly full, or more than 2 GiB at once
                 written += os.write(self.fd, memoryview(chunk)[written:])
@@ -96,7 +107,7 @@ class Draft:
             return os.copy_file_range(source, self.fd, CHUNK)
         except OSError as error:
             if error.errno not in _UNMOVABLE:
-                with disk_errors(f"write in {self.path.parent}"):
+                with disk_errors("write in", self._folder):
                     raise
             return 0
 
@@ -113,22 +124,22 @@ class Draft:
     def seal(self) -> os.stat_result:
         """Make it read-only and durable."""
         self.close_to_writing()
-        with disk_errors(f"write in {self.path.parent}"):
+        with disk_errors("write in", self._folder):
             os.fsync(self.fd)
         return self.stat()
 
     def close_to_writing(self) -> None:
         """Make it read-only."""
-        with disk_errors(f"write in {self.path.parent}"):
+        with disk_errors("write in", self._folder):
             os.fchmod(self.fd, 0o444)
 
     def stat(self) -> os.stat_result:
         """What the file system says of it."""
         return os.fstat(self.fd)
 
-    def publish(self, path: Path) -> bool:
+    def publish(self, path: str | Path) -> bool:
         """Give it its name, unless something has it; whether it got it."""
-        with disk_errors(f"write {path}"):
+        with disk_errors("write", path):
             try:
                 os.link(self.path, path)
             except FileExistsError:
@@ -138,13 +149,13 @@ class Draft:
                     raise
                 if os.path.lexists(path):
                     return False
-                self.path.rename(path)
+                Path(self.path).rename(path)
             return True
 
-    def replace(self, path: Path) -> None:
+    def replace(self, path: str | Path) -> None:
         """Give it a name that something else has, which is lost."""
-        with disk_errors(f"write {path}"):
-            self.path.replace(path)
+        with disk_errors("write", path):
+            os.replace(self.path, path)
 
 
 class Source:
@@ -160,7 +171,7 @@ class Source:
         self._said, self._told = said, 0
         try:
             # Before it is opened: to open a device may already do something.
-            _refuse_unless_regular(path, path.lstat())
+            _refuse_unless_regular(path, os.lstat(path))
             flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
             self.fd = os.open(path, flags)
         except FileNotFoundError:
@@ -189,7 +200,7 @@ class Source:
         """
         buffer = memoryview(bytearray(min(NEAR, self.size + 1)))
         read = 0
-        with disk_errors(f"read {self.path}"):
+        with disk_errors("read", self.path):
             os.lseek(self.fd, 0, os.SEEK_SET)
         while count := self._into(buffer):
             read += count
@@ -198,6 +209,15 @@ class Source:
             self._tell(read)
             yield buffer[:count]
         self.settle(read)
+
+    def whole(self) -> bytes:
+        """Give its bytes at once; of a small file. See `chunks`."""
+        with disk_errors("read", self.path):
+            data = os.pread(self.fd, self.size + 1, 0)
+        if len(data) < self.size:  # some systems give less at once
+            return b"".join(map(bytes, self.chunks()))
+        self.settle(len(data))
+        return data
 
     def copied_to(self, draft: Draft) -> Iterator[memoryview]:
         """Copy its bytes into a draft, and give them as they are there; see `chunks`.
@@ -232,7 +252,7 @@ class Source:
             self._told = read
 
     def _into(self, buffer: memoryview) -> int:
-        with disk_errors(f"read {self.path}"):
+        with disk_errors("read", self.path):
             return os.readv(self.fd, [buffer])
 
     def settle(self, read: int) -> None:
@@ -242,7 +262,7 @@ class Source:
             Invalid: it is not.
         """
         try:
-            named = self.path.lstat()
+            named = os.lstat(self.path)
         except OSError:
             raise self.changed() from None
         same = _identity(self._before) == _identity(os.fstat(self.fd)) == _identity(named)
@@ -275,7 +295,7 @@ def marked(path: Path, text: str) -> str:
     """Write a small text at a path, unless there is one; give the one there is."""
     with contextlib.suppress(AlreadyExists):
         put_at(path, [text.encode()])
-    with disk_errors(f"read {path}"):
+    with disk_errors("read", path):
         return path.read_text(encoding="ascii", errors="replace")[:MARK_LIMIT]
 
 
@@ -327,9 +347,9 @@ def abandoned(path: Path, before: float) -> bool:
     return True
 
 
-def sync_folder(folder: Path) -> None:
+def sync_folder(folder: str | Path) -> None:
     """Make the names in a folder durable."""
-    with disk_errors(f"write in {folder}"):
+    with disk_errors("write in", folder):
         fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(fd)
@@ -355,25 +375,6 @@ def pieces(fd: int, start: int, end: int | None) -> Iterator[bytes]:
             return
         start += len(piece)
         yield piece
-
-
-def held(entry: "os.DirEntry[str]", fan: str) -> Held | None:
-    """Read an entry, or nothing when it is no blob or was removed meanwhile."""
-    if not _NAME.match(entry.name) or not entry.name.startswith(fan):
-        return None
-    try:
-        found = entry.stat(follow_symlinks=False)
-    except FileNotFoundError:
-        return None
-    if not stat.S_ISREG(found.st_mode):
-        return None
-    at = datetime.fromtimestamp(found.st_mtime, UTC)
-    return Held(digest=f"sha256:{entry.name}", size=found.st_size, at=at)
-
-
-def look_of(found: os.stat_result) -> tuple[int, int, int]:
-    """Give what of a file changes when somebody writes it: inode, size and time."""
-    return (found.st_ino, found.st_size, found.st_mtime_ns)
 
 
 def _identity(found: os.stat_result) -> tuple[int, int, int, int]:

@@ -7,10 +7,8 @@ synced before anyone is told of it.
 import contextlib
 import os
 import stat
-import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -27,7 +25,6 @@ from herdbook.storage.blobs.files import (
     Source,
     abandoned,
     disk_errors,
-    look_of,
     marked,
     pieces,
     publish_at,
@@ -35,12 +32,12 @@ from herdbook.storage.blobs.files import (
     sync_folder,
     taken,
 )
+from herdbook.storage.blobs.known import Known
 from herdbook.storage.blobs.layout import Layout
-from herdbook.storage.blobs.opening import opened
+from herdbook.storage.blobs.opening import SHORT_BYTES, SMALL_BYTES, OnDisk, Whole
 from herdbook.storage.blobs.passing import CHUNK, MARK, Fingerprint, damaged, span, verified
 from herdbook.storage.blobs.syncing import sync_files, sync_folders
 
-KNOWN_LIMIT: Final = 65_536
 GROUP: Final = 200
 AT_ONCE: Final = 4
 
@@ -54,11 +51,9 @@ class FolderBlobs:
     def __init__(self, folder: Path) -> None:
         self._folder = folder.expanduser().absolute()
         self._layout = Layout(self._folder)
-        self._ready = False
+        self._blobs = str(self._layout.blobs)
         self._owner = ""
-        self._making = threading.Lock()
-        # What this process wrote or verified, by the inode, size and time it had then.
-        self._known: dict[str, tuple[int, int, int]] = {}
+        self._known = Known()
 
     @property
     def address(self) -> str:
@@ -69,7 +64,7 @@ class FolderBlobs:
 
     def size(self, digest: str) -> int | None:
         """Give the size of a blob, or None when it is not there."""
-        with disk_errors(f"look into {self._folder}"):
+        with disk_errors("look into", self._folder):
             try:
                 found = os.lstat(self._where(digest))
             except FileNotFoundError:
@@ -90,12 +85,12 @@ class FolderBlobs:
     def file(self, digest: str) -> Path | None:
         """Give where a blob lies that this process verified and nobody touched since, or None."""
         path = self._path(digest)
-        with disk_errors(f"look into {self._folder}"):
+        with disk_errors("look into", self._folder):
             try:
                 found = path.lstat()
             except FileNotFoundError:
                 raise self._missing(digest) from None
-        return path if self._known.get(digest) == look_of(found) else None
+        return path if self._known.has(digest, found) else None
 
     def verify(self, digest: str) -> None:
         """Read a whole blob, unless it was verified and nobody touched it since; Corrupt."""
@@ -105,9 +100,29 @@ class FolderBlobs:
         finally:
             os.close(fd)
 
-    def opened(self, digest: str, *, verified: bool = False) -> AbstractContextManager[Opened]:
+    @contextlib.contextmanager
+    def opened(self, digest: str, *, verified: bool = False) -> Iterator[Opened]:
         """Open a blob to read parts of it."""
-        return opened(self, digest, verified=verified)
+        fd = self._opened(digest)
+        try:
+            yield self._reader(digest, fd, verified=verified)
+        finally:
+            os.close(fd)
+
+    def _reader(self, digest: str, fd: int, *, verified: bool) -> Opened:
+        found = os.fstat(fd)
+        known = self._known.has(digest, found)
+        if not known and found.st_size <= SMALL_BYTES:
+            data = b"".join(pieces(fd, 0, None))
+            Fingerprint.of([data]).check(digest)
+            self._known.add(digest, found)
+            return Whole(data)
+        if verified:
+            self._verify(digest, fd)
+        if found.st_size <= SHORT_BYTES:
+            # Parts of a short one cost more each than all of it at once.
+            return Whole(os.pread(fd, found.st_size, 0))
+        return OnDisk(fd, found.st_size, sure=known or verified)
 
     def read(self, digest: str, *, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         """Give the bytes; a whole blob is verified, see the port."""
@@ -123,7 +138,7 @@ class FolderBlobs:
             if whole:
                 found = os.fstat(fd)
                 yield from verified(pieces(fd, 0, None), digest)
-                self._trust(digest, found)
+                self._known.add(digest, found)
             else:
                 yield from pieces(fd, start, end)
         finally:
@@ -173,19 +188,14 @@ class FolderBlobs:
 
     def _verify(self, digest: str, fd: int) -> None:
         found = os.fstat(fd)
-        if self._known.get(digest) == look_of(found):
+        if self._known.has(digest, found):
             return
         try:
             Fingerprint.of(pieces(fd, 0, None)).check(digest)
         except Corrupt:
-            self._known.pop(digest, None)
+            self._known.forget(digest)
             raise
-        self._trust(digest, found)
-
-    def _trust(self, digest: str, found: os.stat_result) -> None:
-        if len(self._known) >= KNOWN_LIMIT:
-            self._known.clear()
-        self._known[digest] = look_of(found)
+        self._known.add(digest, found)
 
     # --- in ---
 
@@ -196,7 +206,7 @@ class FolderBlobs:
             passed = Fingerprint.of(chunks)
             passed.check(digest, size)
             return self._met(passed)
-        self._make()
+        self._layout.make()
         passed = Fingerprint()
         with Draft(self._layout.drafts) as draft:
             for chunk in chunks:
@@ -217,36 +227,38 @@ class FolderBlobs:
             return self._take_large(source)
 
     def _take_small(self, source: Source) -> Stored:
-        data = b"".join(map(bytes, source.chunks()))
+        data = source.whole()
         passed = Fingerprint.of([data])
         if self.size(passed.digest) == passed.size:
             return self._met(passed)
-        self._make()
+        self._layout.make()
         with Draft(self._layout.drafts) as draft:
             draft.write(data)
             return self._publish(draft, passed)
 
     def take_all(self, paths: Iterable[Path], *, said: Said = silent) -> Iterator[Stored]:
         """Take many files in, made durable together."""
-        coming = iter(paths)
+        coming, placed = iter(paths), list[Stored]()
         while group := list(islice(coming, GROUP)):
-            yield from self._take_group(group, said)
+            self._layout.make()
+            with contextlib.ExitStack() as stack:
+                every = self._all_drafted(group, stack, said)
+                # One wait for these and for the names of those before.
+                if not sync_files([one.draft.fd for one in every if isinstance(one, _Drafted)]):
+                    self._sync_names(placed)
+                yield from placed
+                placed = [
+                    self._place(one.draft, one.passed, one.draft.stat())
+                    if isinstance(one, _Drafted)
+                    else one
+                    for one in every
+                ]
+        self._sync_names(placed)
+        yield from placed
 
-    def _take_group(self, paths: list[Path], said: Said) -> list[Stored]:
-        self._make()
-        with contextlib.ExitStack() as stack:
-            every = self._all_drafted(paths, stack, said)
-            drafts = [found for found in every if isinstance(found, _Drafted)]
-            sync_files([each.draft.fd for each in drafts])
-            stored = [
-                self._place(found.draft, found.passed, found.draft.stat())
-                if isinstance(found, _Drafted)
-                else found
-                for found in every
-            ]
-            # Those met here too: who wrote them may not have come to this yet.
-            sync_folders({self._path(each.digest).parent for each in stored})
-        return stored
+    def _sync_names(self, placed: Iterable[Stored]) -> None:
+        # Those met here too: who wrote them may not have come to this yet.
+        sync_folders({self._fan(each.digest) for each in placed})
 
     def _all_drafted(
         self, paths: list[Path], stack: contextlib.ExitStack, said: Said
@@ -267,17 +279,18 @@ class FolderBlobs:
         with Source(path, said) as source:
             if source.size > CHUNK:
                 return pool.submit(self.take, path, said=said)
-            data = b"".join(map(bytes, source.chunks()))
+            data = source.whole()
         passed = Fingerprint.of([data])
-        if self.size(passed.digest) == passed.size:
-            return Stored(digest=passed.digest, size=passed.size, new=False)
+        digest = passed.digest
+        if self.size(digest) == passed.size:
+            return Stored(digest=digest, size=passed.size, new=False)
         draft = stack.enter_context(Draft(self._layout.drafts))
         draft.write(data)
         draft.close_to_writing()
         return _Drafted(draft, passed)
 
     def _take_large(self, source: Source) -> Stored:
-        self._make()
+        self._layout.make()
         passed = Fingerprint()
         with Draft(self._layout.drafts) as draft:
             if draft.clone(source.fd):
@@ -290,33 +303,32 @@ class FolderBlobs:
 
     def _met(self, passed: Fingerprint) -> Stored:
         """Answer for bytes that are there already."""
-        path, there = self._path(passed.digest), self.size(passed.digest)
+        there = self.size(passed.digest)
         if there is None:
             raise Unavailable(f"{passed.digest} was removed meanwhile; try again")
         if there != passed.size:
             raise damaged(passed, there)
         # Whoever wrote it may not have come to this yet, and nobody is told before it is done.
-        sync_folder(path.parent)
+        sync_folder(self._fan(passed.digest))
         return Stored(digest=passed.digest, size=passed.size, new=False)
 
     def _publish(self, draft: Draft, passed: Fingerprint) -> Stored:
-        path = self._path(passed.digest)
         if self.size(passed.digest) == passed.size:
             return self._met(passed)
         stored = self._place(draft, passed, draft.seal())
-        sync_folder(path.parent)
+        sync_folder(self._fan(stored.digest))
         return stored
 
     def _place(self, draft: Draft, passed: Fingerprint, sealed: os.stat_result) -> Stored:
         """Give a durable draft its name."""
         digest, size = passed.digest, passed.size
-        path = self._path(digest)
+        path = self._where(digest)
         new = draft.publish(path)
         if not new and self.size(digest) != size:
             draft.replace(path)  # what lay there was damaged: it had another size
             new = True
         if new:
-            self._trust(digest, sealed)
+            self._known.add(digest, sealed)
             self._remember(size)
         return Stored(digest=digest, size=size, new=new)
 
@@ -330,14 +342,14 @@ class FolderBlobs:
 
     def claim(self, key: str) -> str:
         """Leave the mark of a register, see the port."""
-        self._make()
+        self._layout.make()
         self._owner = self._owner or marked(self._folder / MARK, key)
         return self._owner
 
     def remove(self, digest: str) -> None:
         """Remove a blob; what is not there is no error."""
-        self._known.pop(digest, None)
-        with disk_errors(f"remove from {self._folder}"):
+        self._known.forget(digest)
+        with disk_errors("remove from", self._folder):
             self._path(digest).unlink(missing_ok=True)
 
     def sweep(self, *, before: datetime) -> int:
@@ -360,12 +372,14 @@ class FolderBlobs:
         return Path(self._where(digest))
 
     def _where(self, digest: str) -> str:
-        name = blob_digest(digest).removeprefix("sha256:")
-        return f"{self._layout.blobs}/{name[:2]}/{name}"
+        return f"{self._fan(digest)}/{digest[7:]}"
+
+    def _fan(self, digest: str) -> str:
+        return f"{self._blobs}/{blob_digest(digest)[7:9]}"
 
     def _opened(self, digest: str) -> int:
         try:
-            return os.open(self._path(digest), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            return os.open(self._where(digest), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except FileNotFoundError:
             raise self._missing(digest) from None
         except OSError as error:
@@ -373,14 +387,6 @@ class FolderBlobs:
 
     def _missing(self, digest: str) -> NotFound:
         return NotFound(f"the store {self._folder} holds no {digest}", field="digest")
-
-    def _make(self) -> None:
-        """Make the folders, durably, once a process."""
-        with self._making:
-            if self._ready:
-                return
-            self._layout.make()
-            self._ready = True
 
 
 @dataclass(frozen=True, slots=True)

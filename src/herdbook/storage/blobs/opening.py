@@ -3,11 +3,10 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Final
 
 from herdbook.core.blobs import Blobs, Opened
-from herdbook.errors import Unavailable
+from herdbook.errors import NotFound
 
 # Up to this size a blob that is no file here is read as a whole, and so verified, at once.
 SMALL_BYTES: Final = 1 << 20
@@ -16,16 +15,17 @@ _WINDOW_BYTES: Final = 1 << 20
 
 
 class OnDisk:
-    """A file of the store; whoever opens it has made sure of its bytes.
+    """A file of the store.
 
     Args:
         fd: the opened file.
         size: its bytes.
+        sure: whether its bytes were verified.
     """
 
-    def __init__(self, fd: int, size: int) -> None:
+    def __init__(self, fd: int, size: int, *, sure: bool) -> None:
         self.size = size
-        self.sure = True
+        self.sure = sure
         self.read_bytes = 0
         self._fd = fd
 
@@ -74,33 +74,15 @@ class Whole:
 
 @contextmanager
 def opened(blobs: Blobs, digest: str, *, verified: bool) -> Iterator[Opened]:
-    """Open a blob of a store, see the port."""
+    """Open a blob of a store that has no files, see the port."""
     size = blobs.size(digest)
-    path = blobs.file(digest)
-    assert size is not None  # noqa: S101 - else `file` has raised
-    if path is None and verified:
-        blobs.verify(digest)
-        path = blobs.file(digest)
-    if path is not None:
-        with _file(path) as fd:
-            # Parts of a short one cost more each than all of it at once.
-            short = size <= SHORT_BYTES
-            yield Whole(os.pread(fd, size, 0)) if short else OnDisk(fd, size)
-    elif size <= SMALL_BYTES:
+    if size is None:
+        raise NotFound(f"the store {blobs.address} holds no {digest}", field="digest")
+    if size <= SMALL_BYTES:
         yield Whole(b"".join(blobs.read(digest)))
-    else:
-        made = Ranged(blobs, digest, size)
-        made.sure = verified
-        yield made
-
-
-@contextmanager
-def _file(path: Path) -> Iterator[int]:
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError as error:
-        raise Unavailable(f"cannot read {path.name}: {error.strerror}; try again") from error
-    try:
-        yield fd
-    finally:
-        os.close(fd)
+        return
+    if verified:
+        blobs.verify(digest)
+    made = Ranged(blobs, digest, size)
+    made.sure = verified
+    yield made

@@ -7,7 +7,6 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from functools import cache
-from pathlib import Path
 from typing import Final
 
 from herdbook.storage.blobs.files import disk_errors, sync_folder
@@ -16,15 +15,17 @@ from herdbook.storage.blobs.files import disk_errors, sync_folder
 FEW: Final = 8
 
 
-def sync_files(fds: Sequence[int]) -> None:
-    """Make open files of one file system durable."""
+def sync_files(fds: Sequence[int]) -> bool:
+    """Make open files of one file system durable; whether all else on it was too."""
     with disk_errors("make files durable"):
-        if len(fds) < FEW or not _whole_system(fds[0]):
-            for fd in fds:
-                os.fsync(fd)
+        if len(fds) >= FEW and _whole_system(fds[0]):
+            return True
+        for fd in fds:
+            os.fsync(fd)
+        return False
 
 
-def sync_folders(folders: set[Path]) -> None:
+def sync_folders(folders: set[str]) -> None:
     """Make the names in folders of one file system durable."""
     if len(folders) >= FEW:
         with disk_errors("make files durable"):

@@ -6,7 +6,9 @@ from typing import Any, Final
 
 from sqlalchemy import (
     Connection,
+    Insert,
     Select,
+    Update,
     and_,
     bindparam,
     case,
@@ -111,9 +113,13 @@ class SqlArtifacts:
         rows = [{"digest": digest, "size": sizes[digest], "at": at} for digest in sorted(sizes)]
         self._many(inserting(self._connection, blobs).on_conflict_do_nothing(), rows)
 
-    def _many(self, statement: Any, rows: Sequence[Mapping[str, Any]]) -> None:
+    def _many(
+        self, statement: Insert | Update, rows: Sequence[Mapping[str, Any]], *, columns: bool = True
+    ) -> None:
+        """Run an insert of rows, or what binds their values itself, for each of them."""
         if rows:
-            self._connection.execute(statement, rows)
+            given = tuple(rows[0]) if columns else ()
+            Prepared(statement, columns=given).each(self._connection, rows)
 
     def sizes(self, digests: Iterable[str]) -> dict[str, int]:
         """Give the sizes of those that are noted."""
@@ -216,6 +222,11 @@ class SqlArtifacts:
         )
         self._connection.execute(delete(pins).where(tuple_(pins.c.digest, pins.c.by).in_(over)))
 
+    def described(self, digests: Iterable[str]) -> set[str]:
+        """Give those of which something is known to be inside."""
+        asked = select(blobs.c.digest).where(blobs.c.contents.is_not(None))
+        return {row[0] for row in self._those(asked, blobs.c.digest, digests)}
+
     def contents(self, digests: Iterable[str]) -> dict[str, str]:
         """Give what is known to be inside blobs, as JSON."""
         asked = select(blobs.c.digest, blobs.c.contents).where(blobs.c.contents.is_not(None))
@@ -225,7 +236,7 @@ class SqlArtifacts:
         """Keep what is inside blobs, as JSON; those that are not noted stay so."""
         own = update(blobs).where(blobs.c.digest == bindparam("own"))
         rows = [{"own": digest, "said": contents[digest]} for digest in sorted(contents)]
-        self._many(own.values(contents=bindparam("said")), rows)
+        self._many(own.values(contents=bindparam("said")), rows, columns=False)
 
     # --- manifests ---
 
@@ -253,7 +264,7 @@ class SqlArtifacts:
         if len(ids) != len(named):
             raise NotFound("bytes of the version were removed meanwhile; push it again")
         rows = [{"manifest_id": own, "blob_id": one} for one in sorted(ids)]
-        self._connection.execute(insert(manifest_blobs), rows)
+        self._many(insert(manifest_blobs), rows)
 
     def _id(self, digest: str) -> int:
         row = _KNOWN.row(self._connection, {"wanted": digest})
