@@ -13,7 +13,8 @@ import herdbook as hb
 from benchmarks import peer
 from benchmarks.results import Reading, Row, Target, at_most, interleaved, of, part
 from benchmarks.sizes import Sizes
-from herdbook.front.assigning import Assigner
+from herdbook.front.assigning import last
+from herdbook.front.serving import ServedExperiments
 
 GROUP: Final = "Assigning, in process"
 ASSIGN_NS: Final = 350
@@ -28,11 +29,11 @@ def measure(sizes: Sizes, folder: Path, *, with_peer: bool) -> Iterator[Row]:
     version, missing = peer.installed("growthbook") if with_peer else ("", "not asked for")
     with hb.connect(f"sqlite:///{folder / 'assigning.db'}") as book:
         _start(book)
-        # What is measured is a process that holds the answer; it looks once a minute.
-        assigner = Assigner(book._door, book.resolve, interval=60)
-        yield from _singles(assigner, sizes, f"GrowthBook {version or f'missing ({missing})'}")
-        yield from _batches(assigner, sizes)
-        assigner.close()
+        # As a service has it: assigned from memory, remembered in the context for results that
+        # name no unit, and looked at again every second meanwhile.
+        served = book.experiments
+        yield from _singles(served, sizes, f"GrowthBook {version or f'missing ({missing})'}")
+        yield from _batches(served, sizes)
 
 
 def _start(book: hb.Herdbook) -> None:
@@ -48,12 +49,12 @@ def _start(book: hb.Herdbook) -> None:
     )
 
 
-def _singles(assigner: Assigner, sizes: Sizes, version: str) -> Iterator[Row]:
+def _singles(served: ServedExperiments, sizes: Sizes, version: str) -> Iterator[Row]:
     calls = sizes.calls * 10
     units = [f"user{at}" for at in range(calls)]
-    assert 0.4 < _treated(assigner, units) < 0.6
+    assert 0.4 < _treated(served, units) < 0.6
     here: list[Callable[[], Reading] | None] = [
-        _here(assigner, model, units) for model in ("gnn", "oracle", "majora")
+        _here(served, model, units) for model in ("gnn", "oracle", "majora")
     ]
     there = _there if "missing" not in version else None
     sides = [*here, None, None]
@@ -93,26 +94,30 @@ def _alone(what: str, ns: float, *, limit: bool = False) -> Row:
     )
 
 
-def _treated(assigner: Assigner, units: Sequence[str]) -> float:
-    variants = [each.variant for each in assigner.assign_many("gnn", units)]
+def _treated(served: ServedExperiments, units: Sequence[str]) -> float:
+    variants = [each.variant for each in served.assign_many("gnn", units)]
     return variants.count("treatment") / len(units)
 
 
-def _here(assigner: Assigner, model: str, units: list[str]) -> Callable[[], Reading]:
+def _here(served: ServedExperiments, model: str, units: list[str]) -> Callable[[], Reading]:
     def ask_all() -> None:
         # As it stands in a caller's code: a function around it would cost a fifth of it.
         for _ in range(MORE):
             for unit in units:
-                assigner.assign_variant(model, unit)
+                served.assign_variant(model, unit)
 
     def once() -> Reading:
         calls = len(units) * MORE
+        served.prepare(model)
         wall, cpu = time.perf_counter(), time.process_time()
         ask_all()
-        return {
+        spent = {
             "cpu": (time.process_time() - cpu) / calls * 1e9,
             "wall": (time.perf_counter() - wall) / calls * 1e9,
         }
+        found = served.assign_many(model, units[-1:])[0]
+        assert last.get() == ((found, units[-1]) if found.experiment else None)
+        return spent
 
     return once
 
@@ -132,7 +137,7 @@ def _there(calls: int, *ways: str) -> Reading:
     return min(told.values(), key=lambda each: each["cpu"])
 
 
-def _batches(assigner: Assigner, sizes: Sizes) -> Iterator[Row]:
+def _batches(served: ServedExperiments, sizes: Sizes) -> Iterator[Row]:
     names = [f"user{at}" for at in range(sizes.calls * 100)]
     kinds: dict[str, Any] = {
         "a list of text": names,
@@ -140,7 +145,7 @@ def _batches(assigner: Assigner, sizes: Sizes) -> Iterator[Row]:
         "a numpy array of whole numbers": np.arange(len(names)),
     }
     for kind, units in kinds.items():
-        found = interleaved([lambda units=units: _batch(assigner, units)], rounds=sizes.rounds)[0]  # type: ignore[misc]
+        found = interleaved([lambda units=units: _batch(served, units)], rounds=sizes.rounds)[0]  # type: ignore[misc]
         assert found is not None
         yield Row(
             group=GROUP,
@@ -152,15 +157,15 @@ def _batches(assigner: Assigner, sizes: Sizes) -> Iterator[Row]:
         )
 
 
-def _batch(assigner: Assigner, units: Any) -> Reading:
+def _batch(served: ServedExperiments, units: Any) -> Reading:
     def rate(ask: Callable[[str, Any], Any]) -> float:
         began = time.process_time()
         ask("gnn", units)
         return len(units) / max(time.process_time() - began, 1e-9)
 
     return {
-        "rate": rate(assigner.assign_many),
-        "numbers": rate(assigner.get_versions_for_requests),
+        "rate": rate(served.assign_many),
+        "numbers": rate(served.get_versions_for_requests),
     }
 
 

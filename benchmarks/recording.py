@@ -84,6 +84,7 @@ def measure(sizes: Sizes, folder: Path) -> Iterator[Row]:
         yield _row(threads, found, peer, recorder.dropped)
     yield _folding(recorder, ours, once, sink)
     recorder.close()
+    yield _public(once, rounds, folder)
     yield from _steady(sizes, folder)
 
 
@@ -139,6 +140,53 @@ def _row(threads: int, ours: Reading, peer: Reading, dropped: int) -> Row:
         f"CPU is that of the calling threads; {dropped} dropped",
         compared=True,
     )
+
+
+def _public(once: int, rounds: int, folder: Path) -> Row:
+    """What a caller pays: `record_result`, its unit named, and left to what was assigned last."""
+    url = f"sqlite:///{folder / 'public.db'}"
+    _experiment(url)
+    with hb.connect(url) as book:
+        served = book.experiments
+        served.prepare("gnn")
+        variant = served.assign_variant("gnn", "user0").variant
+        units = [f"user{at}" for at in range(once)]
+
+        def named() -> None:
+            record = served.record_result
+            for unit in units:
+                record(EXPERIMENT, variant, 12.5, 0.83, unit=unit)
+
+        def remembered() -> None:
+            record = served.record_result
+            for _ in units:
+                record(EXPERIMENT, variant, 12.5, 0.83)
+
+        sides = [lambda work=work: _timed(work, once, served.flush) for work in (named, remembered)]
+        by_name, by_context = interleaved(sides, rounds=rounds)
+        assert by_name is not None
+        assert by_context is not None
+        served.flush()
+        kept = sum(arm.results for arm in served.evaluate(EXPERIMENT).arms)
+    return Row(
+        group=GROUP,
+        what="`record_result`, its unit named",
+        unit="ns of wall time a call",
+        ours=by_name["wall"],
+        cpu=f"{by_name['cpu']:.0f} ns",
+        detail=f"{by_context['wall']:.0f} ns ({by_context['cpu']:.0f} ns of CPU) of the unit "
+        f"assigned last; sent to SQLite meanwhile, {kept:,} found there",
+    )
+
+
+def _timed(work: Callable[[], None], calls: int, flush: Callable[[], None]) -> Reading:
+    flush()
+    wall, cpu = time.perf_counter(), time.thread_time()
+    work()
+    return {
+        "cpu": (time.thread_time() - cpu) / calls * 1e9,
+        "wall": (time.perf_counter() - wall) / calls * 1e9,
+    }
 
 
 def _folding(recorder: Recorder, ours: Callable[[int], None], once: int, sink: Sink) -> Row:

@@ -13,7 +13,7 @@ from herdbook.core.blobs import How, Said, Stored, silent
 from herdbook.core.models import Version
 from herdbook.core.pages import Page
 from herdbook.core.ports import Work
-from herdbook.errors import Invalid, Owned, Unreachable
+from herdbook.errors import Invalid, Owned, Unavailable, Unreachable
 from herdbook.front.book import Herdbook
 from herdbook.front.door import Door
 from herdbook.front.resolver import Resolver
@@ -68,7 +68,7 @@ class LocalDoor:
 
     def _open(self) -> Database:
         if self._closed:
-            raise Invalid("this register was closed; connect again")
+            raise Unavailable("this register was closed; connect again")
         return self.database
 
     @cached_property

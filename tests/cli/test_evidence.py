@@ -71,8 +71,16 @@ def test_an_evaluation_tells_figures_intervals_proofs_and_what_to_do(known: Run)
     assert rows[0][:5] == ["ARM", "VERSION", "RESULTS", "UNITS", "ERRORS"]
     assert (rows[1][:2], rows[2][:2]) == (["control", "v2"], ["treatment", "v3"])
     assert int(rows[1][2]) + int(rows[2][2]) == 300
-    for told in ("treatment (v3) against control", "are needed)", "(between +"):
+    for told in ("treatment (v3) against control", "are needed)"):
         assert told in answer.out
+    table = [row[:1] for row in rows].index(["METRIC"])
+    assert rows[table][1:4] == ["CONTROL", "TREATMENT", "DIFFERENCE"]
+    told = shown(known, "experiments", "evaluate", NAME)
+    metric, control, treatment, difference, low, high = rows[table + 1]
+    assert metric == "confidence"
+    assert float(control) == pytest.approx(told["arms"][0]["confidence"], rel=1e-3)
+    assert float(treatment) == pytest.approx(told["arms"][1]["confidence"], rel=1e-3)
+    assert 0 < float(low) < float(difference) < float(high)
     assert answer.out.splitlines()[-1].startswith("continue: ")
 
 
@@ -227,14 +235,30 @@ def test_without_matplotlib_the_extra_is_named(known: Run, monkeypatch: pytest.M
 # --- watch ---
 
 
+METRICS = ["METRIC", "confidence", "error", "inference_time_ms"]
+
+
+def test_what_is_shown_holds_the_figures_of_the_last_look(known: Run) -> None:
+    looked = known("experiments", "show", NAME).out.partition("Last look\n")[2].splitlines()
+
+    assert "  control " in looked[0]
+    assert looked[1] == "treatment (v3) against control"
+    assert [line.split()[0] for line in looked[2:]] == METRICS
+    assert shown(known, "experiments", "show", NAME)["plan"]["name"] == NAME
+
+
+def test_nothing_to_show_yet_is_said(trying: Run) -> None:
+    assert trying("experiments", "show", NAME).out.endswith("\nNothing was recorded yet.\n")
+
+
 def test_what_has_ended_is_shown_once(known: Run) -> None:
     known("experiments", "finalize", NAME, "stop", "--yes", "--reason", "no more time")
 
     answer = known("experiments", "watch", NAME)
 
     assert answer.status == 0
-    assert len(answer.out.splitlines()) == 1
-    assert "  control " in answer.out
+    assert "  control " in answer.out.splitlines()[0]
+    assert [line.split()[0] for line in answer.out.splitlines()[2:]] == METRICS
     assert answer.err == f"{NAME} ended: stopped. no more time\n"
     lines = known("experiments", "watch", NAME, "--json", "--language", "de")
     assert lines.err == ""
@@ -253,13 +277,17 @@ def test_an_experiment_is_watched_until_it_ends(known: Run) -> None:
         assert watching.stdout is not None
         first = watching.stdout.readline()
         serve(range(300, 700), wrong=True)
+        size = 1 + len(METRICS)
+        figures = [watching.stdout.readline() for _ in range(size)]
         second = watching.stdout.readline()
+        figures += [watching.stdout.readline() for _ in range(size)]
         known("experiments", "finalize", NAME, "rollback", "--yes", "--reason", "too many errors")
         out, err = watching.communicate(timeout=20)
     finally:
         watching.kill()
 
     assert "continue: " in first
+    assert [line.split()[0] for line in figures] == ["treatment", *METRICS] * 2
     assert "rollback: " in second
     assert (watching.returncode, out) == (0, "")
     assert err == f"{NAME} ended: rolled_back. too many errors\n"

@@ -8,7 +8,7 @@ import pytest
 from herdbook.cli.intervals import _range
 from herdbook.cli.trying import guardrail, taken_plan
 from herdbook.core.decisions import Interval
-from herdbook.core.experiments import Guardrail, Worse
+from herdbook.core.guardrails import Guardrail, Worse
 from herdbook.errors import Invalid
 from tests.cli.conftest import Run
 
@@ -83,7 +83,7 @@ def test_every_option_of_a_plan_arrives(trying: Run) -> None:
         "guardrails": [{"metric": "cost", "quantile": None, "worse": "higher", "margin": 0.1},
                        {"metric": "t", "quantile": 0.95} | unset],
         "policy": "thresholds-only", "auto_rollback": False, "auto_ramp": True,
-        "auto_promote": True,
+        "auto_promote": True, "aa": False,
     }  # fmt: skip
 
 
@@ -153,6 +153,32 @@ def test_the_story_of_an_experiment(trying: Run) -> None:
     assert ended.out == "majora_v3_test ended: v3 is now the champion of majora.\n"
     assert shown(trying, "experiments", "list")["items"][0]["outcome"] == "promoted"
     assert trying("experiments", "list", "-q").out == "majora_v3_test\n"
+
+
+def test_a_version_is_tried_against_itself(trying: Run) -> None:
+    trying("experiments", "finalize", "majora_v3_test", "stop", "--yes")
+
+    begun = trying("experiments", "start", "majora_aa", "majora", "--aa", "--auto-ramp")
+
+    assert begun.out == (
+        "majora_aa tries v2 of majora against itself: control-aa gets 50 % of the traffic.\n"
+    )
+    assert "Warning: auto_ramp does nothing without a ramp" in begun.err
+    assert "majora  running  v2 / v2 (A/A)" in trying("experiments", "list").out
+    assert "control v2, control-aa v2" in trying("experiments", "show", "majora_aa").out
+    said = trying("experiments", "evaluate", "majora_aa", "--language", "ru").out
+    assert "A/A-тест" in said
+    refused = trying("experiments", "finalize", "majora_aa", "promote", "--yes")
+    assert (refused.status, refused.out) == (4, "")
+    assert "end it with stop" in refused.err
+    assert trying("experiments", "finalize", "majora_aa", "stop", "--yes").status == 0
+
+
+def test_who_names_no_version_is_told_of_both_ways(trying: Run) -> None:
+    answer = trying("experiments", "start", "other", "majora")
+
+    assert (answer.status, answer.out) == (2, "")
+    assert "such as v2; or --aa" in answer.err
 
 
 def test_an_end_is_asked_about(trying: Run) -> None:

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from herdbook.core.experiments import Experiment, Guardrail, Outcome, Policy, State
+from herdbook.core.experiments import Experiment, Outcome, Policy, State
+from herdbook.core.guardrails import Guardrail
 from herdbook.core.models import Status
 from herdbook.core.recording import ArmSums, CellSums, Delta, Recorded
 from herdbook.core.wire import plain

@@ -10,12 +10,12 @@ import pytest
 from herdbook.core.decisions import Evaluation
 from herdbook.core.experiments import Decision, Experiment, Outcome, State
 from herdbook.core.recording import ArmSums, CellSums
-from herdbook.errors import Corrupt, Forbidden, Invalid
+from herdbook.errors import Conflict, Corrupt, Forbidden, Invalid
 from herdbook.services import deployments, events, experiments, leading, models, serving
 from herdbook.services.leading import Advanced
 from herdbook.services.models import About
 from tests.conformance.test_trusted_keys import OURS
-from tests.experiments import fold, served, start
+from tests.experiments import arm, fold, served, start
 from tests.registers import Register
 
 
@@ -28,8 +28,9 @@ def register(register: Register) -> Register:
 class Workers:
     """Deliver results, a thousand of each arm at a time."""
 
-    def __init__(self, register: Register) -> None:
+    def __init__(self, register: Register, *, treated: str = "treatment") -> None:
         self._register = register
+        self._treated = treated
         self._sequence = 0
         self._rng = random.Random(5)  # noqa: S311 - no secret
 
@@ -47,7 +48,7 @@ class Workers:
         fold(
             self._register,
             self._arm("control", phase, results, errors, 0.8),
-            self._arm("treatment", phase, results, errors + harm, 0.8 + gain),
+            self._arm(self._treated, phase, results, errors + harm, 0.8 + gain),
             sequence=self._sequence,
         )
 
@@ -97,6 +98,45 @@ def champion(register: Register) -> str:
 def actions(register: Register) -> list[str]:
     seen = register.read(events.page, page_size=100).items
     return [each.action for each in seen if each.action.startswith("experiment.")]
+
+
+def test_an_aa_experiment_is_judged_and_never_acted_on(register: Register) -> None:
+    start(register, treatments=(), aa=True, auto_ramp=True)
+    workers = Workers(register, treated="control-aa")
+    for _ in range(5):
+        workers.deliver(harm=0.2)
+        assert look(register).acted == ()
+
+    assert said(register).decision is Decision.HOLD
+    assert "A/A experiment" in said(register).recommendation
+    assert found(register).state is State.RUNNING
+    with pytest.raises(Conflict, match="end it with stop"):
+        register.write(leading.finalize, "gnn_test", decision="promote")
+    assert register.write(leading.finalize, "gnn_test").outcome is Outcome.STOPPED
+    assert champion(register) == "v1"
+    assert actions(register) == ["experiment.started", "experiment.ended"]
+
+
+def test_an_aa_experiment_goes_up_its_ramp(register: Register) -> None:
+    start(register, treatments=(), aa=True, auto_ramp=True, ramp=(5, 50), ramp_hours=0.1)
+    Workers(register, treated="control-aa").deliver()
+
+    assert look(register).acted == ("gnn_test is widened to 100%",)
+
+
+def test_how_often_units_came_before_is_told_at_the_next_start(register: Register) -> None:
+    start(register, "gnn_before")
+    arms = [
+        arm(name, results=300, firsts=tuple(range(at, at + 30)))
+        for at, name in ((0, "control"), (30, "treatment"))
+    ]
+    fold(register, *arms, experiment="gnn_before")
+    register.write(leading.evaluate, "gnn_before")
+    register.write(leading.finalize, "gnn_before")
+
+    first, again = start(register), "In gnn_before 60 units had 10 results each"
+
+    assert again in " ".join(first.warnings)
 
 
 def test_nothing_is_due_where_nothing_runs(register: Register) -> None:

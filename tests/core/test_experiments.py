@@ -11,15 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from herdbook.core import wire
-from herdbook.core.experiments import (
-    ROUTE_WORDS,
-    Experiment,
-    Guardrail,
-    Plan,
-    Policy,
-    Worse,
-    experiment_name,
-)
+from herdbook.core.experiments import AGAIN, ROUTE_WORDS, Experiment, Plan, Policy, experiment_name
+from herdbook.core.guardrails import Guardrail, Worse
 from herdbook.core.routing import free_part
 from herdbook.errors import Invalid
 from tests.experiments import plan
@@ -137,6 +130,12 @@ MISTAKES: list[tuple[str, dict[str, Any], str]] = [
     ("too many treatments", {"treatments": tuple(f"v{n}" for n in range(2, 13))}, "treatments"),
     ("the control against itself", {"treatments": ("v1",)}, "treatments"),
     ("the control in another spelling", {"treatments": ("1.0",)}, "treatments"),
+    ("A/A of two versions", {"aa": True}, "treatments"),
+    ("A/A of nothing", {"aa": True, "treatments": ()}, "treatments"),
+    ("A/A that promotes", {"aa": True, "treatments": ("v1",), "auto_promote": True},
+     "auto_promote"),
+    ("A/A by averages",
+     {"aa": True, "treatments": ("1",), "policy": Policy.THRESHOLDS_ONLY}, "policy"),
     ("a treatment twice", {"treatments": ("v2", "v2.0")}, "treatments"),
     ("no number", {"treatments": ("champion",)}, "number"),
     ("two in the shadow", {"treatments": ("v2", "v3"), "shadow": True}, "shadow"),
@@ -174,6 +173,22 @@ def test_each_mistake_is_one_error_that_names_the_field(
         made(**said)
 
     assert caught.value.field == field, what
+
+
+def test_an_aa_experiment_has_its_control_twice_under_two_names() -> None:
+    plan = made(aa=True, treatments=("1.0",), control="v1", treatment_traffic_pct=20)
+
+    assert [(arm.name, arm.number) for arm in plan.arms] == [("control", "v1"), (AGAIN, "1.0")]
+    assert [arm.share for arm in plan.arms] == pytest.approx([0.8, 0.2])
+    assert (plan.auto_rollback, plan.auto_promote) == (False, False)
+    assert wire.value(Plan, wire.plain(plan)) == plan
+
+
+def test_a_plan_from_before_there_were_aa_experiments_is_none() -> None:
+    old = wire.plain(made())
+    del old["aa"]
+
+    assert wire.value(Plan, old) == made()
 
 
 def test_words_of_the_routes_are_no_names() -> None:

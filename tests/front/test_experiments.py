@@ -4,7 +4,8 @@ import itertools
 
 import pytest
 
-from herdbook.core.experiments import Guardrail, Outcome, Policy, State
+from herdbook.core.experiments import Outcome, Policy, State
+from herdbook.core.guardrails import Guardrail
 from herdbook.core.recording import ArmSums, CellSums, Delta, Folded, Recorded
 from herdbook.errors import Conflict, Invalid, NotFound
 from herdbook.front.book import Herdbook
@@ -74,6 +75,54 @@ def test_a_dry_run_says_what_would_be_and_leaves_no_trace(book: Herdbook, model:
 
     assert (told.id, told.plan.control) == (0, "v1")
     assert book.experiments.list(model).items == ()
+
+
+def test_a_version_is_compared_with_itself_through_every_door(book: Herdbook, model: str) -> None:
+    name = f"{model}_aa"
+    with pytest.raises(Invalid, match="compares v1 with itself"):
+        book.experiments.start(name, model, "v2", aa=True)
+    with pytest.raises(Invalid, match="1 to 10 treatments"):
+        book.experiments.start(name, model)
+    started = book.experiments.start(name, model, aa=True)
+    assert [(arm.name, arm.number) for arm in started.plan.arms] == [
+        ("control", "v1"),
+        ("control-aa", "v1"),
+    ]
+
+    # Something is broken: of the second arm every fifth result is an error.
+    for sequence in range(1, 6):
+        arms = tuple(_errors(name, 20 if name == "control-aa" else 1) for name in ARMS)
+        delta = Delta(
+            worker=f"{model}-worker",
+            sequence=sequence,
+            recorded=(Recorded(experiment=name, arms=arms),),
+        )
+        book._door.call(Folded, "experiments.fold", delta=delta)
+        book.experiments.evaluate(name)
+    judged = book.experiments.evaluation(name)
+
+    assert (judged.decision, judged.number) == ("hold", "v1")
+    assert "Both arms are the same version, v1" in judged.recommendation
+    assert "Yet a difference is seen" in judged.recommendation
+    with pytest.raises(Conflict, match="nothing to promote; end it with stop") as refused:
+        book.experiments.finalize(name, "promote")
+    assert refused.value.field == "decision"
+    assert book.experiments.finalize(name, "stop").outcome is Outcome.STOPPED
+    assert book.get(f"{model}@champion").number == "v1"
+
+
+ARMS = ("control", "control-aa")
+
+
+def _errors(arm: str, errors: int) -> ArmSums:
+    return ArmSums(
+        phase=1,
+        arm=arm,
+        results=100,
+        errors=errors,
+        alone=100,
+        alone_errors=errors,
+    )
 
 
 def test_what_was_recorded_arrives_whole_through_every_door(book: Herdbook, model: str) -> None:

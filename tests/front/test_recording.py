@@ -118,6 +118,25 @@ def test_after_the_end_recording_is_counted_and_harmless(door: Door, tmp_path: P
     assert list((tmp_path / "journals").iterdir()) == []
 
 
+def test_what_a_register_that_was_closed_meanwhile_does_not_take_waits_for_whoever_lives(
+    door: Door, tmp_path: Path
+) -> None:
+    shut = opened(tmp_path)
+    now = recorder(shut, tmp_path)
+    control = now.label("gnn_v2.2_test", 1, "control")
+    for _ in range(100):
+        now.record(control, UNIT, 124.5, 0.87)
+
+    shut.close()
+    now.close()
+
+    assert now.dropped == 0
+    heir = recorder(door, tmp_path)
+    assert heir.adopt() == 1
+    assert recorded(tmp_path)["control"].results == 100
+    heir.close()
+
+
 @pytest.mark.parametrize(
     "label",
     [

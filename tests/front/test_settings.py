@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import herdbook
-from herdbook.errors import Invalid
+from herdbook.errors import Invalid, Unavailable
 from herdbook.settings import Settings
 
 
@@ -188,5 +188,5 @@ def test_a_closed_register_says_so(tmp_path: Path) -> None:
     book = herdbook.connect(f"sqlite:///{tmp_path}/herdbook.db")
     book.close()
 
-    with pytest.raises(Invalid, match="was closed"):
+    with pytest.raises(Unavailable, match="was closed"):
         book.models.list()

@@ -65,6 +65,30 @@ def test_an_experiment_from_its_start_to_its_end(served: Served) -> None:
     assert client.get("/models/gnn").json()["aliases"]["champion"] == "v2"
 
 
+def test_an_aa_experiment_over_http(served: Served) -> None:
+    client = served.holding("deployer")
+    plan = {"name": "gnn_aa", "model": "gnn", "aa": True}
+
+    started = client.post("/experiments", json=plan)
+
+    assert (started.status_code, started.json()["plan"]["treatments"]) == (201, ["v1"])
+    routed = client.get("/experiments/routing").json()["experiments"][0]
+    assert [(arm["name"], arm["number"]) for arm in routed["arms"]] == [
+        ("control", "v1"),
+        ("control-aa", "v1"),
+    ]
+    again = {**RECORDED, "experiment": "gnn_aa", "arms": [ARM, ARM | {"arm": "control-aa"}]}
+    told = client.post("/experiments/results", json=RESULTS | {"recorded": [again]}).json()
+    assert (told["new"], told["late"]) == (True, {})
+    judged = client.post("/experiments/gnn_aa/evaluate", json={"language": "de"}).json()
+    assert [arm["results"] for arm in judged["arms"]] == [3, 3]
+    assert "A/A-Experiment" in judged["recommendation"]
+    refused = client.post("/experiments/gnn_aa/finalize", json={"decision": "promote"})
+    check_problem(refused, 409, "decision")
+    both = {"name": "other", "treatments": ["v2"]}
+    check_problem(client.post("/experiments", json=plan | both), 422, "treatments")
+
+
 def test_a_process_that_holds_the_routing_is_told_nothing_anew(client: TestClient) -> None:
     routing = client.get("/experiments/routing").json()
 

@@ -7,7 +7,8 @@ import pytest
 
 from herdbook.core import wire
 from herdbook.core.decisions import Clustering, Evaluation
-from herdbook.core.experiments import Decision, Guardrail, Policy, Worse
+from herdbook.core.experiments import Decision, Policy
+from herdbook.core.guardrails import Guardrail, Worse
 from herdbook.core.recording import ArmSums, CellSums
 from herdbook.errors import Invalid
 from herdbook.services.deciding import evaluated, reworded
@@ -252,8 +253,19 @@ def test_a_guardrail_nobody_records_keeps_from_promoting() -> None:
 
     assert found.decision is Decision.CONTINUE
     assert [(reason.code, reason.subject) for reason in found.reasons] == [
-        ("guardrail_unknown", "tokens")
+        ("guardrail_unrecorded", "tokens")
     ]
+    assert "None of the 1,200 results so far came with tokens" in found.recommendation
+
+
+def test_a_guardrail_that_may_yet_be_recorded_is_only_unknown() -> None:
+    plan = a_plan(guardrails=(Guardrail(metric="tokens"),), min_requests=10)
+    few = (sums("control", results=40), sums("treatment", results=40))
+
+    found = said(plan, [few])
+
+    assert [r.subject for r in found.reasons if r.code == "guardrail_unknown"] == ["tokens"]
+    assert "guardrail_unrecorded" not in codes(found)
 
 
 def _timed(arm: str, slow: int) -> ArmSums:

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from herdbook.core import wire
-from herdbook.core.experiments import Guardrail, Plan
+from herdbook.core.experiments import Plan
+from herdbook.core.guardrails import Guardrail
 from herdbook.core.recording import ArmSums, CellSums
 from herdbook.errors import Invalid
 from herdbook.services.deciding import evaluated

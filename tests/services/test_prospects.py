@@ -2,8 +2,10 @@
 
 import pytest
 
+from herdbook.core.experiments import Policy
+from herdbook.core.guardrails import Guardrail
 from herdbook.errors import Invalid
-from herdbook.services.prospects import Expected, days_of, prospects, warnings
+from herdbook.services.prospects import Before, Expected, days_of, prospects, warnings
 from tests.services.recorded import a_plan
 
 
@@ -41,6 +43,40 @@ def test_an_improvement_that_cannot_be_shown_is_said() -> None:
     assert warnings(plan, base_rate=0.02) == (
         "An improvement of the size asked for cannot be shown: lower the demands.",
     )
+
+
+def test_what_does_nothing_is_said() -> None:
+    watched = (Guardrail(metric="tokens"),)
+
+    assert "auto_ramp does nothing without a ramp" in warnings(a_plan(auto_ramp=True))[0]
+    assert warnings(a_plan(auto_ramp=True, ramp=(5, 50))) == ()
+    bare = a_plan(policy=Policy.THRESHOLDS_ONLY, guardrails=watched)
+    assert "looks at no guardrails" in warnings(bare)[0]
+    assert warnings(a_plan(guardrails=watched)) == ()
+
+
+def test_an_earlier_experiment_tells_how_often_units_come() -> None:
+    often = Before(experiment="gnn_v2.1_test", results=5_000, units=100)
+    once = Before(experiment="gnn_v2.1_test", results=120, units=100)
+
+    said = warnings(a_plan(), before=often)
+
+    assert "In gnn_v2.1_test 100 units had 50 results each" in said[0]
+    assert warnings(a_plan(), before=once) == ()
+    # Who says what the traffic is knows better.
+    assert warnings(a_plan(), before=often, requests_per_day=1e5, units_per_day=9e4) == ()
+
+
+def test_an_aa_experiment_needs_results_and_no_effect() -> None:
+    plan = a_plan(treatments=("v2.1.0",), aa=True, min_requests=1_000, max_error_rate_increase=0)
+
+    said = warnings(plan, base_rate=0.02, requests_per_day=100)
+
+    assert said == (
+        "Enough results of both arms take about 2,000 requests, 20 days at 100 a day; the "
+        "experiment ends after 7.",
+    )
+    assert warnings(plan, base_rate=0.02, requests_per_day=1_000) == ()
 
 
 def test_warnings_are_said_in_other_languages() -> None:

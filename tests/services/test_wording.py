@@ -13,7 +13,7 @@ from herdbook.services.wording import LANGUAGES, MESSAGES, recommendation, sente
 
 SERVICES = Path(wording.__file__).parent
 # What is written by one of these carries codes of the catalogue.
-WRITERS = ("deciding", "proving", "thresholds", "prospects", "measuring")
+WRITERS = ("deciding", "proving", "thresholds", "prospects", "measuring", "twins")
 
 
 def _fields(template: str) -> set[str]:
@@ -49,10 +49,12 @@ def test_every_reason_that_is_given_has_its_message() -> None:
                     if word.arg == "code" and isinstance(word.value, ast.Constant)
                 }
 
-    acts = {f"act_{decision.value}" for decision in Decision} | {"act_keep"}
+    acts = {f"act_{decision.value}" for decision in Decision} | {*wording._HELD.values()}
     # These come with the name of the claim that was proven.
     claims = {"harm", "harm_beyond_limit"}
-    assert given | acts | claims == set(CODES)
+    # And these with the name of the metric that differs.
+    metrics = {"aa_confidence", "aa_errors"}
+    assert given | acts | claims | metrics == set(CODES)
 
 
 def test_the_seed_s_sentence_is_said() -> None:

@@ -138,6 +138,22 @@ def test_experiments_go_on_after_an_import(urls: tuple[str, str]) -> None:
         assert two.experiments.get("ended").reason == "worse 審査"
 
 
+def test_an_aa_experiment_stays_one(urls: tuple[str, str]) -> None:
+    with opened(urls[0]) as one, opened(urls[1]) as two:
+        furnish(one)
+        begun = one.experiments.start("itself", "majora", aa=True)
+        told(one, delta(SUMS, arm("control-aa"), experiment="itself"))
+        judged = one.experiments.evaluate("itself")
+
+        two.load(one.export())
+
+        assert two.experiments.get("itself") == begun
+        assert two.experiments.replay("itself") == judged
+        assert not told(two, delta(SUMS, experiment="itself")).new
+        with pytest.raises(Conflict, match="nothing to promote"):
+            two.experiments.finalize("itself", "promote")
+
+
 def _later(work: Any) -> Any:
     return work.experiments.get("later")
 

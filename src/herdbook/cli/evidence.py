@@ -16,7 +16,7 @@ from herdbook.cli.intervals import intervals_table
 from herdbook.cli.output import Table, line, number
 from herdbook.cli.planning import imagined
 from herdbook.cli.session import Session
-from herdbook.core.decisions import Evaluation, Interval, TreatmentEvaluation, Watched
+from herdbook.core.decisions import Evaluation, TreatmentEvaluation, Watched
 from herdbook.core.experiments import State
 from herdbook.errors import Invalid
 
@@ -100,7 +100,7 @@ def history(session: Session, name: str, lines: int, plot: Path | None) -> None:
 @_language
 @click.pass_obj
 def watch(session: Session, name: str, every: float, language: str) -> None:
-    """Show an experiment until it ends, a line whenever something is new."""
+    """Show an experiment until it ends: its figures and intervals whenever something is new."""
     if math.isnan(every):
         raise Invalid("--every is nan; give seconds, such as 2", field="every")
     shown = None
@@ -195,7 +195,7 @@ def evaluation_text(session: Session, judged: Evaluation) -> str:
     parts = [
         _arms(judged).text(look),
         "",
-        *(_treatment(each) for each in judged.treatments),
+        *(_treatment(session, judged, each) for each in judged.treatments),
         "",
         f"{session.style(str(judged.decision), bold=True)}: {line(judged.recommendation)}",
     ]
@@ -232,11 +232,38 @@ def _arms(judged: Evaluation) -> Table:
     return Table(titles, rows, empty="")
 
 
-def _treatment(found: TreatmentEvaluation) -> str:
+def compared_text(session: Session, judged: Evaluation) -> str:
+    """Write how each treatment compares with control, metric by metric, or nothing."""
+    return "\n".join(
+        f"{found.arm} ({found.number}) against control\n{_compared(session, judged, found)}"
+        for found in judged.treatments
+        if found.intervals
+    )
+
+
+def _compared(session: Session, judged: Evaluation, found: TreatmentEvaluation) -> str:
+    arms = judged.metrics("control"), judged.metrics(found.arm)
+    rows = [
+        [
+            each.metric,
+            *(_short(arm.mean(each.metric)) for arm in arms),
+            *(_signed(value) for value in (each.difference, each.low, each.high)),
+        ]
+        for each in found.intervals
+    ]
+    titles = ("metric", ">control", f">{found.arm}", ">difference", ">at least", ">at most")
+    return Table(titles, rows, empty="").text(session.look)
+
+
+def _signed(value: float | None) -> str:
+    return "-" if value is None else f"{value:+.4g}"
+
+
+def _treatment(session: Session, judged: Evaluation, found: TreatmentEvaluation) -> str:
     told = [f"{found.arm} ({found.number}) against control"]
-    names = [*(i.metric for i in found.intervals), *(g.name for g in found.guardrails)]
-    width = max([20, *(len(line(name)) for name in names)])
-    told += [f"  {line(each.metric):{width}} {_interval(each)}" for each in found.intervals]
+    if found.intervals:
+        told += [_compared(session, judged, found)]
+    width = max([20, *(len(line(each.name)) for each in found.guardrails)])
     for proof in found.proofs:
         says = "proven" if proof.proven else "not proven"
         told.append(
@@ -261,18 +288,18 @@ def _short(value: float | None) -> str:
     return number(None if value is None else float(f"{value:.4g}"))
 
 
-def _interval(found: Interval) -> str:
-    if found.difference is None:
-        return "nothing is known yet"
-    if found.low is None or found.high is None:
-        return f"{found.difference:+.4g}"
-    return f"{found.difference:+.4g} (between {found.low:+.4g} and {found.high:+.4g})"
-
-
 def _percent(share: float | None) -> str:
     return "-" if share is None else f"{share * _POINTS:.3g} %"
 
 
+def last_look(session: Session, judged: Evaluation) -> str:
+    """Write what was seen when an experiment was last looked at."""
+    if not judged.batches:
+        return "Nothing was recorded yet."
+    return f"Last look\n{_watched(session, judged)}"
+
+
 def _watched(session: Session, judged: Evaluation) -> str:
     counts = ", ".join(f"{arm.arm} {arm.results:,}" for arm in judged.arms)
-    return f"{session.when(judged.at)}  {counts}  {judged.decision}: {line(judged.recommendation)}"
+    told = f"{session.when(judged.at)}  {counts}  {judged.decision}: {line(judged.recommendation)}"
+    return "\n".join(filter(None, (told, compared_text(session, judged))))

@@ -11,6 +11,7 @@ from herdbook.cli.commands import group
 from herdbook.cli.output import line
 from herdbook.cli.session import DRY, Session
 from herdbook.core.experiments import Experiment, State
+from herdbook.errors import Invalid
 
 STATES: Final = tuple(str(state) for state in State)
 DECISIONS: Final = ("promote", "rollback", "stop")
@@ -40,6 +41,7 @@ def experiments() -> None:
     "start",
     examples=(
         "experiments start majora_v3_test majora v3 --traffic 10",
+        "experiments start gnn_aa gnn --aa",
         "experiments start gnn_ramp gnn v2.2 --ramp 1,5,10,25,50 --guardrail inference_time_ms:p95",
         "experiments start oracle_de oracle v3 v4 --target country=de,at --requests-per-day 20000 "
         "--dry-run",
@@ -47,8 +49,11 @@ def experiments() -> None:
 )
 @click.argument("name", metavar="NAME")
 @take.model_argument()
-@click.argument("treatments", metavar="TREATMENT...", nargs=-1, required=True)
+@click.argument("treatments", metavar="[TREATMENT...]", nargs=-1)
 @trying.plan_options
+@click.option(
+    "--aa", is_flag=True, help="Compare the champion with itself: is all sound? Without TREATMENT."
+)
 @take.dry_run_option
 @click.pass_obj
 def start(
@@ -60,6 +65,12 @@ def start(
     said on standard error.
     """
     dry_run = given["dry_run"]
+    if not treatments and not given["aa"]:
+        raise Invalid(
+            f"say which version of {model} is tried, such as v2; or --aa to compare its champion "
+            "with itself",
+            field="treatments",
+        )
     settings = trying.taken_plan(given)
     with session.book() as book:
         made = book.experiments.start(name, model, treatments, **settings)
@@ -97,10 +108,16 @@ def list_(
 @_name_argument
 @click.pass_obj
 def show(session: Session, name: str) -> None:
-    """Show what an experiment compares and how it stands."""
+    """Show what an experiment compares, its figures and intervals, and how it stands.
+
+    They are those of the last look; `evaluate` takes in what came since.
+    """
     with session.book() as book:
         found = book.experiments.get(name)
-    _answer(session, found, trying.text(session, found))
+        judged = None if session.as_json else book.experiments.evaluation(name)
+    told = [trying.text(session, found)]
+    told += ["", evidence.last_look(session, judged)] if judged else []
+    _answer(session, found, "\n".join(told))
 
 
 @experiments.command(

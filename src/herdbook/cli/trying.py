@@ -10,15 +10,8 @@ import click
 from herdbook.cli.output import Table, facts, line, number
 from herdbook.cli.parameters import Decorator
 from herdbook.cli.session import Session
-from herdbook.core.experiments import (
-    Experiment,
-    Guardrail,
-    Outcome,
-    Plan,
-    Policy,
-    State,
-    Worse,
-)
+from herdbook.core.experiments import Experiment, Outcome, Plan, Policy, State
+from herdbook.core.guardrails import Guardrail, Worse
 from herdbook.errors import Invalid
 
 _DEFAULTS: Final = {field.name: field.default for field in fields(Plan)}
@@ -241,7 +234,8 @@ def traffic(found: Experiment) -> str:
     stage = found.plan.treatment_share * found.phase.coverage * 100
     what = "is called in the shadow for" if found.plan.shadow else "gets"
     several = len(found.plan.treatments) > 1
-    who = "treatments get together" if several else f"{found.plan.treatments[0]} {what}"
+    one = found.plan.arms[1].name if found.plan.aa else found.plan.treatments[0]
+    who = "treatments get together" if several else f"{one} {what}"
     narrowed = found.plan.targeting or found.plan.holdout_pct or found.plan.exclusion_pct < 100
     whose = "those who may take part" if narrowed else "the traffic"
     return f"{who} {stage:.4g} % of {whose}"
@@ -251,10 +245,10 @@ def begun(found: Experiment, *, dry_run: bool) -> str:
     """Say in a sentence what was started."""
     tried = " and ".join(found.plan.treatments)
     verb = "would try" if dry_run else "tries"
-    told = (
-        f"{found.name} {verb} {tried} against {found.plan.control} of {found.model}: "
-        f"{traffic(found)}."
-    )
+    compared = f"against {found.plan.control} of {found.model}"
+    if found.plan.aa:
+        compared = f"of {found.model} against itself"
+    told = f"{found.name} {verb} {tried} {compared}: {traffic(found)}."
     # Who rehearses wants to see how each setting was understood.
     return "\n".join([told, "", "Plan", *facts(_plan(found.plan))]) if dry_run else told
 
@@ -287,7 +281,8 @@ def table(session: Session, found: Sequence[Experiment]) -> Table:
             each.name,
             each.model,
             str(each.state) if each.outcome is None else _ENDS[each.outcome],
-            f"{each.plan.control} / {', '.join(each.plan.treatments)}",
+            f"{each.plan.control} / {', '.join(each.plan.treatments)}"
+            + (" (A/A)" if each.plan.aa else ""),
             _now(each),
             str(each.phase.number),
             session.when(each.started_at),
@@ -316,6 +311,7 @@ def text(session: Session, found: Experiment) -> str:
         ("reason", found.reason),
         ("versions", ", ".join(f"{arm.name} {arm.number}" for arm in found.plan.arms)),
         ("traffic", traffic(found) if found.state is State.RUNNING else ""),
+        ("kind", "A/A: the control against itself" if found.plan.aa else ""),
         ("phase", f"{found.phase.number}, since {session.when(found.phase.at)}"),
         ("started", f"{session.when(found.started_at)} by {line(found.started_by)}"),
         ("ended", session.when(found.ended_at)),

@@ -14,7 +14,7 @@ from herdbook.core.artifacts import Artifact
 from herdbook.core.blobs import How, Said, Stored, silent
 from herdbook.core.models import Version
 from herdbook.core.pages import Page
-from herdbook.errors import Invalid, Unavailable, Unreachable
+from herdbook.errors import Unavailable, Unreachable
 
 T = TypeVar("T")
 
@@ -58,7 +58,7 @@ class RemoteDoor:
                 f"HERDBOOK_OFFLINE=1 forbids to ask {self._address}; without it this would be asked"
             )
         if self._client.is_closed:
-            raise Invalid("this register was closed; connect again")
+            raise Unavailable("this register was closed; connect again")
         if self._process != os.getpid():
             # Connections made before a fork belong to the other process.
             self._client, self._process = httpx2.Client(**self._options), os.getpid()

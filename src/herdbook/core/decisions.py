@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from herdbook.core.experiments import Decision, Policy
+from herdbook.core.experiments import CONFIDENCE, TIME_METRIC, Decision, Policy
 
 
 class Clustering(StrEnum):
@@ -73,6 +73,15 @@ class ArmMetrics:
     p99_ms: float | None
     means: Mapping[str, float]
     refused: Mapping[str, int]
+
+    def mean(self, metric: str) -> float | None:
+        """The mean of a metric of an interval; of `error` the error rate; None if unrecorded."""
+        built_in = {
+            "error": self.error_rate,
+            CONFIDENCE: self.confidence,
+            TIME_METRIC: self.inference_time_ms,
+        }
+        return built_in[metric] if metric in built_in else self.means.get(metric)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,22 +4,23 @@ A plan says what is compared and what counts as better; it never changes. What c
 of the traffic takes part: that is a phase, and results of different phases are never pooled.
 """
 
-import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final, get_type_hints
 
 from herdbook.core import names, wire
+from herdbook.core.guardrails import GUARDRAILS_LIMIT, Guardrail, in_range
 from herdbook.core.numbers import Number
 from herdbook.errors import Invalid
 
 CONTROL: Final = "control"
+# What an A/A experiment calls its second arm, which is the control's version once more.
+AGAIN: Final = "control-aa"
 NAME_LIMIT: Final = 100
 TREATMENTS_LIMIT: Final = 10
-GUARDRAILS_LIMIT: Final = 20
 VALUES_LIMIT: Final = 100
 ATTRIBUTES_LIMIT: Final = 50
 STAGES_LIMIT: Final = 100
@@ -64,49 +65,6 @@ class Policy(StrEnum):
     THRESHOLDS_ONLY = "thresholds-only"
 
 
-class Worse(StrEnum):
-    """Which way a metric gets worse."""
-
-    HIGHER = "higher"
-    LOWER = "lower"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Guardrail:
-    """A metric that must not get worse.
-
-    Args:
-        metric: its name, as the caller records it, or `inference_time_ms`.
-        quantile: watch this quantile of it, at least 0.5 and below 1; None for its mean.
-        worse: which way it gets worse.
-        margin: by how much, in the metric's unit, the mean may get worse; at least 0. A quantile is
-            watched for any worsening.
-    """
-
-    metric: str
-    quantile: float | None = None
-    worse: Worse = Worse.HIGHER
-    margin: float = 0.0
-
-    @property
-    def name(self) -> str:
-        """Such as `inference_time_ms_p95`, or the metric's own name."""
-        return self.metric if self.quantile is None else f"{self.metric}_p{self.quantile * 100:g}"
-
-    def checked(self) -> "Guardrail":
-        """Give it with its values checked; Invalid."""
-        names.key(self.metric, field="guardrails.metric")
-        if self.quantile is not None and not 0.5 <= self.quantile < 1:
-            raise Invalid(
-                f"a quantile of the tail is at least 0.5 and below 1, not {self.quantile}",
-                field="guardrails.quantile",
-            )
-        if self.quantile is not None and self.worse is not Worse.HIGHER:
-            raise Invalid("a quantile is watched for getting higher", field="guardrails.worse")
-        _range(self.margin, "guardrails.margin", low=0.0, high=1e12)
-        return self
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """What an experiment compares and what counts as better; it never changes.
@@ -139,6 +97,8 @@ class Plan:
         auto_rollback: end it, control stays, when harm is proven.
         auto_ramp: go to the next stage while nothing speaks against it.
         auto_promote: make the treatment champion when it is proven to be better.
+        aa: an A/A experiment: its one treatment is the control once more, to see that assignment,
+            recording and evaluation are sound; it promotes nothing and rolls nothing back.
     """
 
     name: str
@@ -163,6 +123,7 @@ class Plan:
     auto_rollback: bool = True
     auto_ramp: bool = False
     auto_promote: bool = False
+    aa: bool = False
 
     @property
     def group(self) -> str:
@@ -172,10 +133,11 @@ class Plan:
     @property
     def arms(self) -> "tuple[Arm, ...]":
         """Control first, then the treatments."""
+        only = AGAIN if self.aa else "treatment"
         several = len(self.treatments) > 1
         share = self.treatment_share / len(self.treatments)
         tried = tuple(
-            Arm(name=f"treatment-{at}" if several else "treatment", number=number, share=share)
+            Arm(name=f"treatment-{at}" if several else only, number=number, share=share)
             for at, number in enumerate(self.treatments, start=1)
         )
         return (Arm(name=CONTROL, number=self.control, share=1 - self.treatment_share), *tried)
@@ -219,6 +181,7 @@ class Plan:
             typed,
             control=Number(typed.control).text,
             treatments=tuple(Number(each).text for each in typed.treatments),
+            auto_rollback=typed.auto_rollback and not typed.aa,
         )
 
     def _typed(self) -> "Plan":
@@ -247,17 +210,37 @@ class Plan:
                 field="treatments",
             )
         numbers = [Number(each) for each in (self.control, *self.treatments)]
-        if len(set(numbers)) != len(numbers):
+        if self.aa:
+            self._check_aa(numbers)
+        elif len(set(numbers)) != len(numbers):
             raise Invalid(
-                "an experiment compares different versions; for an A/A test register the same "
-                "files as another version",
+                "an experiment compares different versions; to compare one with itself, which is "
+                "an A/A experiment, say so: aa=True, --aa",
                 field="treatments",
             )
         if self.shadow and len(self.treatments) > 1:
             raise Invalid("in the shadow one treatment runs at a time", field="shadow")
 
+    def _check_aa(self, numbers: Sequence[Number]) -> None:
+        if len(self.treatments) != 1 or len(set(numbers)) != 1:
+            raise Invalid(
+                f"an A/A experiment compares {self.control} with itself, so it has no other "
+                f"treatment: leave out {', '.join(self.treatments)}",
+                field="treatments",
+            )
+        if self.auto_promote:
+            raise Invalid(
+                "an A/A experiment has nothing to promote: leave out auto_promote",
+                field="auto_promote",
+            )
+        if self.policy is not Policy.EVIDENCE:
+            raise Invalid(
+                f"an A/A experiment is judged by the evidence: leave out policy {self.policy}",
+                field="policy",
+            )
+
     def _check_traffic(self) -> None:
-        _range(self.treatment_traffic_pct, "treatment_traffic_pct", low=0.01, high=99.99)
+        in_range(self.treatment_traffic_pct, "treatment_traffic_pct", low=0.01, high=99.99)
         if len(self.ramp) > STAGES_LIMIT:
             raise Invalid(f"more than {STAGES_LIMIT} stages", field="ramp")
         highest = 100 * len(self.treatments) / (len(self.treatments) + 1)
@@ -268,8 +251,8 @@ class Plan:
                 f"even; such as 1, 5, 10, 25, 50",
                 field="ramp",
             )
-        _range(self.ramp_hours, "ramp_hours", low=0.0, high=24 * DAYS_LIMIT)
-        _range(self.holdout_pct, "holdout_pct", low=0.0, high=99.0)
+        in_range(self.ramp_hours, "ramp_hours", low=0.0, high=24 * DAYS_LIMIT)
+        in_range(self.holdout_pct, "holdout_pct", low=0.0, high=99.0)
         if self.exclusion:
             names.key(self.exclusion, field="exclusion")
             # Whoever may deploy one model must not take the units of another.
@@ -279,14 +262,14 @@ class Plan:
                     "that several models share another name",
                     field="exclusion",
                 )
-        _range(self.exclusion_pct, "exclusion_pct", low=0.01, high=100.0)
+        in_range(self.exclusion_pct, "exclusion_pct", low=0.01, high=100.0)
 
     def _check_limits(self) -> None:
-        _range(self.duration_days, "duration_days", low=0.001, high=DAYS_LIMIT)
-        _range(self.min_requests, "min_requests", low=1, high=10**12)
-        _range(self.max_error_rate_increase, "max_error_rate_increase", low=0.0, high=0.99)
-        _range(self.min_confidence_improvement, "min_confidence_improvement", low=-1.0, high=1.0)
-        _range(self.alpha, "alpha", low=1e-6, high=0.5)
+        in_range(self.duration_days, "duration_days", low=0.001, high=DAYS_LIMIT)
+        in_range(self.min_requests, "min_requests", low=1, high=10**12)
+        in_range(self.max_error_rate_increase, "max_error_rate_increase", low=0.0, high=0.99)
+        in_range(self.min_confidence_improvement, "min_confidence_improvement", low=-1.0, high=1.0)
+        in_range(self.alpha, "alpha", low=1e-6, high=0.5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -294,7 +277,8 @@ class Arm:
     """One of the versions compared.
 
     Args:
-        name: `control`, `treatment`, or `treatment-2` where there are several.
+        name: `control`, `treatment`, or `treatment-2` where there are several; `control-aa` of an
+            A/A experiment.
         number: the version's.
         share: what of those who take part it gets, 0 to 1.
     """
@@ -390,8 +374,3 @@ def experiment_name(text: str) -> str:
 def is_name(text: str) -> bool:
     """Whether an experiment may be called so."""
     return bool(_NAME.match(text)) and len(text) <= NAME_LIMIT and text not in ROUTE_WORDS
-
-
-def _range(value: float, field: str, *, low: float, high: float) -> None:
-    if isinstance(value, bool) or not math.isfinite(value) or not low <= value <= high:
-        raise Invalid(f"{field} is {value}; it must lie in {low:g} to {high:g}", field=field)

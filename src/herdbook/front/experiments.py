@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import TypedDict, Unpack
 
 from herdbook.core.decisions import Evaluation, Point
-from herdbook.core.experiments import Experiment, Guardrail, Plan, Policy
+from herdbook.core.experiments import Experiment, Plan, Policy
+from herdbook.core.guardrails import Guardrail
 from herdbook.core.pages import PAGE_DEFAULT, Page
 from herdbook.front.door import Door
 from herdbook.services.leading import Advanced
@@ -32,6 +33,7 @@ class Settings(TypedDict, total=False):
     auto_rollback: bool
     auto_ramp: bool
     auto_promote: bool
+    aa: bool
 
 
 def planned(
@@ -66,7 +68,7 @@ class Experiments:
         self,
         name: str,
         model: str,
-        treatments: str | Sequence[str],
+        treatments: str | Sequence[str] = (),
         *,
         requests_per_day: float | None = None,
         units_per_day: float | None = None,
@@ -78,7 +80,8 @@ class Experiments:
         Args:
             name: unique among experiments, such as `gnn_v2.2_test`.
             model: the model.
-            treatments: the number of the version to try, or several.
+            treatments: the number of the version to try, or several; with `aa=True` none: the
+                control is compared with itself, to see that all is sound.
             requests_per_day: the traffic there is, if known, for the warnings.
             units_per_day: how many users it comes from, if known.
             dry_run: write nothing.

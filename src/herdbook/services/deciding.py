@@ -4,11 +4,13 @@ The probability of a wrong promotion and that of a wrong rollback are at most th
 however often one looks: k treatments have alpha / k each. A promotion needs all of its conditions,
 so each is shown at that level. A rollback may come in two ways, which share it: more errors among
 first results (four fifths), or a guardrail that got worse (one fifth for all of them, by e-BH,
-which also watches the errors of all results, of returning units too).
+which also watches the errors of all results, of returning units too). An A/A experiment decides
+nothing, see `services.twins`.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -29,7 +31,7 @@ from herdbook.core.experiments import (
     Plan,
     Policy,
 )
-from herdbook.services import measuring, wording
+from herdbook.services import measuring, twins, wording
 from herdbook.services.evidence import BEYOND, HARM, NOT_INFERIOR, State, started
 from herdbook.services.measuring import Compared
 from herdbook.services.proving import LOG_10, guardrails, proofs
@@ -43,6 +45,8 @@ MISMATCH: Final = math.log(1000)
 _SUSPECTED: Final = math.log(2)
 _LEAST_SILENCE: Final = timedelta(hours=1)
 _SILENT_SHARE: Final = 0.1
+# After so many results of each arm a metric that nobody recorded is not merely late.
+_SURELY: Final = 100
 
 
 def evaluated(
@@ -98,9 +102,14 @@ def evaluated(
         mismatched=mismatch >= MISMATCH,
         phase=phases[-1].number if phases else 0,
         batches=state.batches,
-        alpha=plan.alpha / len(plan.treatments),
+        alpha=_alpha(plan),
         days_left=max(0.0, left),
     )
+
+
+def _alpha(plan: Plan) -> float:
+    """The level of each treatment's claims, or of each kind of difference that A/A looks for."""
+    return plan.alpha / (twins.KINDS if plan.aa else len(plan.treatments))
 
 
 def reworded(evaluation: Evaluation, language: str) -> str:
@@ -131,25 +140,19 @@ def _treatment(
     held: tuple[Reason, ...],
     left: float,
 ) -> TreatmentEvaluation:
-    alpha = plan.alpha / len(plan.treatments)
+    alpha = _alpha(plan)
     metrics = measuring.compared(state, arm.name)
-    shown = proofs(state, arm.name, alpha)
-    watched = guardrails(plan, state, arm.name, metrics, alpha)
-    control = arms[0]
-    treatment = next(each for each in arms if each.arm == arm.name)
-    if plan.policy is Policy.THRESHOLDS_ONLY:
-        decision, reasons = by_thresholds(plan, control, treatment, left=left)
-    else:
-        harmed = _harmed(plan, shown, watched, control, treatment)
-        missing = _missing(plan, metrics.get(CONFIDENCE), (control, treatment), alpha)
-        unwatched = _unwatched(plan, watched)
-        decision, reasons = _decided(
-            harmed,
-            held,
-            (*missing, *_suspected(shown), *unwatched),
-            (*_gain(plan, metrics.get(CONFIDENCE)), *_clustered(state)),
-            _hopeless(plan, metrics.get(CONFIDENCE), alpha, left),
-        )
+    known = _Known(
+        plan=plan,
+        state=state,
+        control=arms[0],
+        treatment=next(each for each in arms if each.arm == arm.name),
+        metrics=metrics,
+        proofs=proofs(state, arm.name, alpha),
+        guardrails=guardrails(plan, state, arm.name, metrics, alpha),
+        alpha=alpha,
+    )
+    decision, reasons = _judged(known, held, left)
     running = state.means.get(CONFIDENCE)
     return TreatmentEvaluation(
         arm=arm.name,
@@ -157,9 +160,49 @@ def _treatment(
         decision=decision,
         reasons=reasons,
         intervals=tuple(measuring.interval_of(each, alpha) for each in metrics.values()),
-        proofs=shown,
-        guardrails=watched,
+        proofs=known.proofs,
+        guardrails=known.guardrails,
         design_effect=cells.design_effect(running, arm.name) if running else 1.0,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Known:
+    """What is known of one treatment beside control, at a level of alpha."""
+
+    plan: Plan
+    state: State
+    control: ArmMetrics
+    treatment: ArmMetrics
+    metrics: Mapping[str, Compared]
+    proofs: tuple[Proof, ...]
+    guardrails: tuple[Watched, ...]
+    alpha: float
+
+    @property
+    def arms(self) -> tuple[ArmMetrics, ArmMetrics]:
+        return self.control, self.treatment
+
+
+def _judged(
+    known: _Known, held: tuple[Reason, ...], left: float
+) -> tuple[Decision, tuple[Reason, ...]]:
+    plan, confidence = known.plan, known.metrics.get(CONFIDENCE)
+    if plan.policy is Policy.THRESHOLDS_ONLY:
+        return by_thresholds(plan, known.control, known.treatment, left=left)
+    harmed = _harmed(plan, known.proofs, known.guardrails, known.control, known.treatment)
+    unwatched = _unwatched(plan, known.state, known.guardrails, known.arms)
+    if plan.aa:
+        seen = (*harmed, *twins.differences(known.metrics, known.alpha))
+        decision, reasons = twins.judged(plan, known.arms, seen, held, left=left)
+        return decision, (*reasons, *unwatched)
+    missing = _missing(plan, confidence, known.arms, known.alpha)
+    return _decided(
+        harmed,
+        held,
+        (*missing, *_suspected(known.proofs), *unwatched),
+        (*_gain(plan, confidence), *_clustered(known.state)),
+        _hopeless(plan, confidence, known.alpha, left),
     )
 
 
@@ -236,15 +279,7 @@ def _missing(
     alpha: float,
 ) -> tuple[Reason, ...]:
     """What a promotion still needs of confidence and of results."""
-    found = [
-        Reason(
-            code="few_results",
-            subject=arm.arm,
-            figures={"results": arm.results, "needed": plan.min_requests},
-        )
-        for arm in arms
-        if arm.results < plan.min_requests
-    ]
+    found = list(twins.few_results(plan, arms))
     if confidence is None or not confidence.known or confidence.scale is None:
         return (*found, Reason(code="confidence_unknown"))
     least = plan.min_confidence_improvement
@@ -271,14 +306,22 @@ def _suspected(proofs: Sequence[Proof]) -> tuple[Reason, ...]:
     return tuple(found)
 
 
-def _unwatched(plan: Plan, guardrails: Sequence[Watched]) -> tuple[Reason, ...]:
+def _unwatched(
+    plan: Plan, state: State, guardrails: Sequence[Watched], arms: tuple[ArmMetrics, ArmMetrics]
+) -> tuple[Reason, ...]:
     """Guardrails of the plan that nothing is known of: a promotion would pass them blindly."""
     known = {each.name for each in guardrails if None not in (each.control, each.treatment)}
-    return tuple(
-        Reason(code="guardrail_unknown", subject=each.name)
-        for each in plan.guardrails
-        if each.name not in known
-    )
+    recorded = {*state.means, *(name for tally in state.tallies for name in tally.histograms)}
+    found = []
+    for each in plan.guardrails:
+        if each.name in known:
+            continue
+        if each.metric in recorded or min(arm.results for arm in arms) < _SURELY:
+            found.append(Reason(code="guardrail_unknown", subject=each.name))
+        else:
+            results = {"results": sum(arm.results for arm in arms)}
+            found.append(Reason(code="guardrail_unrecorded", subject=each.metric, figures=results))
+    return tuple(found)
 
 
 def _gain(plan: Plan, confidence: Compared | None) -> tuple[Reason, ...]:

@@ -1,10 +1,12 @@
 """Start experiments, pause, widen and end them."""
 
+import json
 import secrets
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Final
 
-from herdbook.core import names
+from herdbook.core import names, wire
 from herdbook.core.access import Action
 from herdbook.core.decisions import Evaluation
 from herdbook.core.events import Change
@@ -19,7 +21,11 @@ from herdbook.core.wire import plain
 from herdbook.errors import Conflict, Invalid
 from herdbook.services import deployments
 from herdbook.services.gates import check_servable
-from herdbook.services.prospects import warnings
+from herdbook.services.prospects import Before, warnings
+
+# How many earlier experiments of a model tell how often its units come, and of how many units.
+_LOOKED_BACK: Final = 5
+_ENOUGH_UNITS: Final = 20
 
 OUTCOMES: Mapping[str, Outcome] = {
     "promote": Outcome.PROMOTED,
@@ -70,7 +76,11 @@ def start(
         started_at=work.now(),
         started_by=work.by.name,
         warnings=warnings(
-            plan, base_rate=base, requests_per_day=requests_per_day, units_per_day=units_per_day
+            plan,
+            base_rate=base,
+            requests_per_day=requests_per_day,
+            units_per_day=units_per_day,
+            before=_before(work, plan.model),
         ),
     )
     if dry_run:
@@ -83,6 +93,24 @@ def start(
     return made
 
 
+def _before(work: Work, model: str) -> Before | None:
+    """Tell how often units came in the newest experiment of a model that saw enough of them."""
+    for found in work.experiments.page(model=model, state=None, size=_LOOKED_BACK, page=None).items:
+        kept = work.experiments.kept(found)
+        if kept is None:
+            continue
+        try:
+            arms = wire.value(Evaluation, json.loads(kept.evaluation)).arms
+        except (Invalid, ValueError):
+            # Evidence that is damaged must not keep another experiment from its start.
+            continue
+        units = sum(arm.units for arm in arms)
+        if units >= _ENOUGH_UNITS:
+            results = sum(arm.results - arm.alone - arm.lost for arm in arms)
+            return Before(experiment=found.name, results=results, units=units)
+    return None
+
+
 def _controlled(entry: Model, plan: Plan) -> Plan:
     champion = entry.champion
     if not champion:
@@ -91,7 +119,8 @@ def _controlled(entry: Model, plan: Plan) -> Plan:
             f"with `herdbook deploy {entry.name} VERSION`",
             field="control",
         )
-    return plan if plan.control else replace(plan, control=champion)
+    plan = plan if plan.control else replace(plan, control=champion)
+    return replace(plan, treatments=plan.treatments or (plan.control,)) if plan.aa else plan
 
 
 def _numbered(work: Work, plan: Plan) -> Plan:
@@ -109,7 +138,8 @@ def _check_arms(work: Work, entry: Model, plan: Plan) -> None:
             "experiment get the champion, so that has to be the control",
             field="control",
         )
-    for number in plan.treatments:
+    # Of an A/A experiment the treatment serves already.
+    for number in () if plan.aa else plan.treatments:
         version = work.versions.get(VersionRef(plan.model, number))
         check_servable(work, entry, version, alias="shadow" if plan.shadow else CHAMPION)
 
@@ -238,7 +268,7 @@ def finalize(
         reason: why, kept with the end and the move of the champion.
 
     Raises:
-        Conflict: it has ended, or cannot be promoted.
+        Conflict: it has ended, or cannot be promoted, as of an A/A experiment nothing can.
     """
     if decision not in OUTCOMES:
         raise Invalid(
@@ -253,6 +283,13 @@ def finalize(
 
 
 def _winner(experiment: Experiment, winner: str) -> str:
+    if experiment.plan.aa:
+        raise Conflict(
+            f"{experiment.name} is an A/A experiment: both of its arms are "
+            f"{experiment.plan.control}, which is the champion already, so there is nothing to "
+            "promote; end it with stop",
+            field="decision",
+        )
     tried = experiment.plan.arms[1:]
     if not winner and len(tried) == 1:
         return tried[0].number

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from herdbook.core.decisions import Reason
-from herdbook.core.experiments import Plan
+from herdbook.core.experiments import Plan, Policy
 from herdbook.errors import Invalid
 from herdbook.services import wording
 from herdbook.stats import planning
@@ -58,6 +58,21 @@ class Expected:
             return self.confidence_gain
         least = plan.min_confidence_improvement
         return 1.25 * least if least > 0 else 0.01
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Before:
+    """How often units came in an earlier experiment of the model.
+
+    Args:
+        experiment: its name.
+        results: that named a unit.
+        units: different ones.
+    """
+
+    experiment: str
+    results: int
+    units: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +151,7 @@ def warnings(
     base_rate: float | None = None,
     requests_per_day: float | None = None,
     units_per_day: float | None = None,
+    before: Before | None = None,
     language: str = "en",
 ) -> tuple[str, ...]:
     """Say what about a plan cannot work, in words; nothing is said about what is not known.
@@ -145,6 +161,7 @@ def warnings(
         base_rate: control's error rate so far, 0 to 1, or None.
         requests_per_day: of the model, or None.
         units_per_day: different units a day, or None.
+        before: how often units came in an earlier experiment of the model, if there was one.
         language: `en`, `ru` or `de`.
 
     Example:
@@ -152,11 +169,45 @@ def warnings(
         >>> print(warnings(plan, base_rate=0.02)[0].partition(" means")[0])
         max_error_rate_increase 5 points on a base of 2 %
     """
-    found = [
-        *_about_margin(plan, base_rate),
-        *_about_traffic(plan, base_rate, requests_per_day, units_per_day),
-    ]
+    found = [*_about_settings(plan)]
+    if plan.aa:
+        found += _about_results(plan, requests_per_day)
+    else:
+        found += _about_margin(plan, base_rate)
+        found += _about_traffic(plan, base_rate, requests_per_day, units_per_day)
+    if before is not None and not units_per_day:
+        found += _about_before(before)
     return tuple(wording.sentence(each, language=language) for each in found)
+
+
+def _about_settings(plan: Plan) -> list[Reason]:
+    found = []
+    if plan.auto_ramp and not plan.ramp:
+        found.append(Reason(code="ramp_missing"))
+    if plan.guardrails and plan.policy is Policy.THRESHOLDS_ONLY:
+        found.append(Reason(code="guardrails_ignored"))
+    return found
+
+
+def _about_results(plan: Plan, per_day: float | None) -> list[Reason]:
+    """Of an A/A experiment only its results have to suffice."""
+    if not per_day:
+        return []
+    needed = math.ceil(plan.min_requests / min(arm.share for arm in plan.arms))
+    days = days_of(plan, needed, per_day)
+    if days <= plan.duration_days:
+        return []
+    figures = {"requests": needed, "days": days, "per_day": per_day, "duration": plan.duration_days}
+    return [Reason(code="too_little_traffic_for_aa", figures=figures)]
+
+
+def _about_before(before: Before) -> list[Reason]:
+    per_unit = before.results / max(1, before.units)
+    if per_unit < _PER_UNIT:
+        return []
+    effect = planning.design_effect(per_unit, icc=CORRELATION)
+    figures = {"units": before.units, "per_unit": per_unit, "worth": 1 / effect}
+    return [Reason(code="few_units_before", subject=before.experiment, figures=figures)]
 
 
 def _about_margin(plan: Plan, base_rate: float | None) -> list[Reason]:

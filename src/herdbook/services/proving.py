@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import Final
 
 from herdbook.core.decisions import Proof, Watched
-from herdbook.core.experiments import CONTROL, Guardrail, Plan, Worse
+from herdbook.core.experiments import CONTROL, Plan
+from herdbook.core.guardrails import Guardrail, Worse
 from herdbook.services import measuring
 from herdbook.services.evidence import BEYOND, ERROR, HARM, State
 from herdbook.services.measuring import Compared

@@ -14,8 +14,13 @@ from herdbook.services import english, german, russian
 
 # Beyond this factor digits say nothing more.
 _MOST_DIGITS: Final = 6.0
-# Reasons to hold that time will not mend: the control stays.
-_FINAL: Final = frozenset({"futile", "time_is_up"})
+# What to do instead of waiting where the first reason to hold is one that time will not mend.
+_HELD: Final[Mapping[str, str]] = {
+    "futile": "act_keep",
+    "time_is_up": "act_keep",
+    "aa_difference": "act_aa_alarm",
+    "aa_no_difference": "act_aa_over",
+}
 
 # Language to code to template.
 MESSAGES: Final[Mapping[str, Mapping[str, str]]] = {
@@ -47,7 +52,7 @@ def _large(log10_e: float) -> str:
 
 
 _SHARES: Final = (
-    "gain", "low", "high", "least", "limit", "base", "control_rate", "treatment_rate",
+    "gain", "low", "high", "least", "limit", "base", "alpha", "control_rate", "treatment_rate",
 )  # fmt: skip
 _COUNTS: Final = ("results", "needed", "requests", "per_day", "units", "there")
 _FORMATS: Final[Mapping[str, Callable[[float], str]]] = {
@@ -90,8 +95,10 @@ def recommendation(
     """
     reasons = tuple(reasons)
     act = f"act_{decision.value}"
-    if decision is Decision.HOLD and reasons and reasons[0].code in _FINAL:
-        act = "act_keep"
+    # That it is an A/A experiment is said first, and is no reason for anything.
+    why = next((each.code for each in reasons if each.code != "aa"), "")
+    if decision is Decision.HOLD:
+        act = _HELD.get(why, act)
     said = [*reasons, Reason(code=act)]
     return " ".join(sentence(each, language=language, arm=arm) for each in said)
 

@@ -21,7 +21,7 @@ class AsyncExperiments:
         self,
         name: str,
         model: str,
-        treatments: str | Sequence[str],
+        treatments: str | Sequence[str] = (),
         *,
         requests_per_day: float | None = None,
         units_per_day: float | None = None,
@@ -33,7 +33,8 @@ class AsyncExperiments:
         Args:
             name: unique among experiments, such as `gnn_v2.2_test`.
             model: the model.
-            treatments: the number of the version to try, or several.
+            treatments: the number of the version to try, or several; with `aa=True` none: the
+                control is compared with itself, to see that all is sound.
             requests_per_day: the traffic there is, if known, for the warnings.
             units_per_day: how many users it comes from, if known.
             dry_run: write nothing.
