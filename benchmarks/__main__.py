@@ -14,6 +14,7 @@ import herdbook
 from benchmarks import (
     artifacts,
     assigning,
+    checking,
     embedded,
     evaluating,
     footprint,
@@ -23,6 +24,7 @@ from benchmarks import (
     peer,
     recording,
     registers,
+    sampling,
     serving,
     serving_calls,
 )
@@ -32,7 +34,7 @@ from benchmarks.sizes import FULL, QUICK, Sizes
 RESULTS: Final = Path(__file__).parent / "RESULTS.md"
 PARTS: Final = (
     *("footprint", "embedded", "serving", "growth", "memory", "artifacts"),
-    *("assigning", "recording", "calls", "evaluating"),
+    *("assigning", "recording", "calls", "evaluating", "checking", "sampling"),
 )
 # Those that read the register both sides hold.
 READERS: Final = frozenset({"footprint", "embedded", "serving"})
@@ -64,7 +66,8 @@ Compare ratios: the same run on another machine gives other figures.
   feature's value and an experiment in the code. OpenFeature's provider splits by CRC-32. The loop
   is in every figure.
 - How often a decision is wrong takes an hour to measure and is not part of this:
-  `python -m benchmarks.simulation --runs 2000`; the table is in docs/decisions.md.
+  `python -m benchmarks.simulation --runs 2000`; the table is in docs/decisions.md. How often drift
+  is cried for nothing: `python -m benchmarks.drifting --runs 200`, in docs/drift_simulation.md.
 - *missing* is a peer that could not be installed, or was not asked for.
 """
 
@@ -118,6 +121,8 @@ class Run:
             "recording": lambda: recording.measure(self.sizes, self.folder),
             "calls": lambda: serving_calls.measure(self.sizes, self.folder),
             "evaluating": lambda: evaluating.measure(self.sizes, self.folder),
+            "sampling": lambda: sampling.measure(self.sizes, self.folder, with_peer=with_peer),
+            "checking": lambda: checking.measure(self.sizes, self.folder),
         }
         return made[part]()
 

@@ -56,7 +56,8 @@ def _install(venv: Path, pins: Path) -> str:
     pip = [venv / "bin" / "python", "-m", "pip", "-qq", "--disable-pip-version-check", "install"]
     for command in (
         [sys.executable, "-m", "venv", "--clear", venv],
-        [*pip, "--require-hashes", "-r", pins],
+        # All that is needed is pinned; with hashes pip stumbles over what asks for an extra of it.
+        [*pip, "--require-hashes", "--no-deps", "-r", pins],
     ):
         done = _run(command)
         if done.returncode:

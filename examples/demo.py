@@ -2,6 +2,7 @@
 
 Two classifiers are trained on the digits that come with scikit-learn, the second one from the
 first; both are pushed with the scores they really have, compared, promoted and rolled back. The
+champion is watched while a dirty lens spoils what it sees, until its drift is proven. The
 champion's bytes are pulled and used with the network forbidden; a bit of them is flipped in the
 store, and nobody is given it any more. Then a server is started and asked the same over HTTP.
 Run it with `make demo`.
@@ -82,8 +83,8 @@ def save(model: Any, folder: Path, **config: object) -> Path:
     return folder
 
 
-def register(book: herdbook.Herdbook, work: Path) -> None:
-    """Train two versions, the second from the first, and push both."""
+def register(book: herdbook.Herdbook, work: Path) -> tuple[Any, Split]:
+    """Train two versions, the second from the first, and push both; give the second."""
     split = digits()
     began = time.perf_counter()
     first = train(split, samples=120, epochs=3)
@@ -120,6 +121,27 @@ def register(book: herdbook.Herdbook, work: Path) -> None:
         description="trained on from v1, on all digits",
     )
     told(two)
+    return second, split
+
+
+def drift(book: herdbook.Herdbook, model: Any, split: Split) -> None:
+    """Watch a version: what it says of clean digits is the reference, then a lens gets dirty."""
+    say("The champion is watched: clean digits first, then some seen through a dirty lens")
+    _, inputs, _, labels = split
+    detector = book.drift.detector("digits", "v2")
+    chances = model.predict_proba(inputs)
+    for given, label in zip(chances, labels, strict=True):
+        right = bool(given.argmax() == label)
+        detector.add_reference_sample(str(given.argmax()), float(given.max()), correct=right)
+    rng = np.random.default_rng(7)
+    for lens, number in (("clean", 400), ("dirty", 400)):
+        seen = inputs[rng.integers(len(inputs), size=number)]
+        if lens == "dirty":
+            seen = np.clip(seen + rng.normal(0.3, 0.3, seen.shape), 0, 1)
+        for given in model.predict_proba(seen):
+            detector.add_production_sample(str(given.argmax()), float(given.max()))
+        score = detector.detect_drift()
+        print(f"{number} digits through a {lens} lens: score {score:.2f}, {score.level}")
 
 
 def told(pushed: Pushed) -> None:
@@ -222,7 +244,7 @@ def main() -> None:
         home.mkdir(parents=True, exist_ok=True)
         say("Two classifiers on real digits, the second trained on from the first")
         with herdbook.connect() as book:
-            register(book, Path(folder))
+            trained = register(book, Path(folder))
         command("compare", "digits", "v1", "v2")
         command("deploy", "digits", "v1", "--reason", "the first one that works")
         between = datetime.now(UTC).isoformat()
@@ -230,6 +252,9 @@ def main() -> None:
         command("tree", "digits")
         command("list")
         command("artifacts", "diff", "digits:v1", "digits:v2")
+        with herdbook.connect() as book:
+            drift(book, *trained)
+        command("drift", "show", "digits:v2")
         command("rollback", "digits", "--reason", "to see that it goes back")
         serve_offline()
         ask_then_and_now(between)

@@ -19,6 +19,7 @@ AIO = ROOT / "src/herdbook/client/aio"
 NOUNS = (
     "access",
     "deployments",
+    "drift",
     "evaluations",
     "events",
     "experiments",

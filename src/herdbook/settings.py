@@ -38,6 +38,7 @@ class Settings:
         webhook_private: whether webhooks may go to loopback and private addresses.
         trusted_hosts: names a server answers to beside its own, comma-separated.
         trusted_proxies: addresses whose forwarded headers a server believes, comma-separated.
+        metrics_models: whether a server's `/metrics` names models.
         log_format: `text` or `json`; "" for text on a terminal.
         receive_seconds: how long a server waits for a request's headers, and for its body.
         model_ref: the model to load where none is named, such as `local:artifacts/model-v1`.
@@ -59,6 +60,7 @@ class Settings:
     webhook_private: bool = False
     trusted_hosts: str = ""
     trusted_proxies: str = ""
+    metrics_models: bool = True
     log_format: str = ""
     receive_seconds: float = 30.0
     model_ref: str = ""
@@ -138,7 +140,7 @@ _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off", ""}
 
 
-_SWITCHES: Final = frozenset({"webhook_private", "offline"})
+_SWITCHES: Final = frozenset({"webhook_private", "metrics_models", "offline"})
 _FOLDERS: Final = frozenset({"home", "cache"})
 _MAY_BE_ZERO: Final = frozenset({"max_staleness_seconds"})
 _SIZE: Final = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[kmgt]?i?b?)", re.IGNORECASE)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from herdbook.core.evaluations import Observation, Operational
+from herdbook.core.evaluations import Observation, Operational, Served
+from herdbook.core.models import Status
 from herdbook.errors import Gone, Invalid
 from herdbook.services import evaluations, summaries, versions
 from tests.registers import Register
@@ -79,6 +80,47 @@ def test_observations_add_up(register: Register) -> None:
 
     assert found == Operational(count=4, inference_time_ms=20.0, confidence=0.75, error_rate=0.25)
     assert register.read(evaluations.operational, "majora:v1") == found
+
+
+def observed(register: Register, ref: str, *observations: Observation) -> None:
+    register.add(ref)
+    register.write(evaluations.observe, ref, observations=list(observations))
+
+
+def test_what_versions_served_is_given_as_sums_newest_first(register: Register) -> None:
+    observed(register, "majora:v1", Observation(inference_time_ms=10, confidence=0.5))
+    register.add("majora:v2")
+    observed(register, "gnn:v1", Observation(error=True), Observation(confidence=0.25))
+
+    found = register.read(lambda work: work.evaluations.served(limit=10))
+
+    assert found == [
+        Served(
+            model="gnn", number="v1", count=2, errors=1, timed=0, time_ms=0.0, judged=1,
+            confidence=0.25,
+        ),
+        Served(
+            model="majora", number="v1", count=1, errors=0, timed=1, time_ms=10.0, judged=1,
+            confidence=0.5,
+        ),
+    ]  # fmt: skip
+    assert register.read(lambda work: work.evaluations.served(limit=1)) == found[:1]
+
+
+def test_what_gone_or_archived_or_hidden_versions_served_is_not_given(register: Register) -> None:
+    for ref in ("majora:v1", "majora:v2", "majora:v3", "gnn:v1"):
+        observed(register, ref, Observation())
+
+    register.write(versions.delete, "majora:v1")
+    register.write(versions.set_status, "majora:v2", status=Status.ARCHIVED)
+
+    def served(of: Register) -> list[str]:
+        found = of.read(lambda work: work.evaluations.served(limit=10))
+        return [f"{each.model}:{each.number}" for each in found]
+
+    assert served(register) == ["gnn:v1", "majora:v3"]
+    assert served(register.seen_by("viewer:gnn")) == ["gnn:v1"]
+    assert served(register.seen_by()) == []
 
 
 def test_nothing_is_folded_into_a_deleted_version(register: Register) -> None:

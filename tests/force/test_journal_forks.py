@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from herdbook.front.recording import Recorder
+from herdbook.services.columns import RECORD
 from herdbook.storage.journal import Sizes, Writer, holding
-from herdbook.storage.journal.layout import RECORD
 from tests.force.crowds import CLEAN, KILLED
 from tests.force.ledgers import Shelf
 

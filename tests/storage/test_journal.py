@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from herdbook.services.columns import RECORD, SIZE
 from herdbook.services.folding import (
     BEGAN,
     CONFIDENT,
@@ -22,7 +23,7 @@ from herdbook.services.folding import (
     Label,
 )
 from herdbook.storage.journal import Journal, Sizes, State, Writer, create, orphans
-from herdbook.storage.journal.layout import DROPPED_AT, LABELS_AT, PAGE, RECORD, SIZE
+from herdbook.storage.journal.layout import DROPPED_AT, LABELS_AT, PAGE
 
 SIZES = Sizes(records=64, labels=4096)
 LABELS = [Label("gnn", 1, "control"), Label("gnn", 1, "treatment", "Größe")]

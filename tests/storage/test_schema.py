@@ -182,7 +182,7 @@ def test_the_first_revision_is_backed_up_beside_a_file_before_it_is_upgraded(
 
     if first.path is None:  # PostgreSQL has its own ways, and the upgrade is one transaction
         return
-    (backup,) = first.path.parent.glob("*.before-0003-*.db")
+    (backup,) = first.path.parent.glob(f"*.before-{schema.HEAD}-*.db")
     kept = Database(f"sqlite:///{backup}")
     assert schema.check(kept) == "0001"
     schema.upgrade(kept, backup=False)
@@ -207,7 +207,7 @@ def test_processes_that_upgrade_the_first_revision_at_once_back_it_up_once(
     assert upgraded_at_once(empty_url) == [schema.HEAD] * PROCESSES
 
     if path is not None:
-        assert len(list(path.parent.glob("*.before-0003-*.db"))) == 1
+        assert len(list(path.parent.glob(f"*.before-{schema.HEAD}-*.db"))) == 1
     database = Database(empty_url)
     assert Register(database).read(events.verify).ok
     database.close()
@@ -258,7 +258,7 @@ def test_a_failed_upgrade_leaves_an_empty_database(empty: Database) -> None:
         assert inspect(connection).get_table_names() == []
 
 
-@pytest.mark.parametrize("newer", ["0004", "9999", "abcdef"])
+@pytest.mark.parametrize("newer", ["0005", "9999", "abcdef"])
 def test_a_newer_revision_is_refused(register: Register, newer: str) -> None:
     register.execute("UPDATE alembic_version SET version_num = :newer", newer=newer)
 

@@ -37,7 +37,7 @@ def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[hb.Herdboo
 
 def place(lines: list[str], kind: str) -> int:
     """Give where the first line of a kind stands."""
-    return next(at for at, line in enumerate(lines) if f'"kind":"{kind}"' in line[:20])
+    return next(at for at, line in enumerate(lines) if f'"kind":"{kind}"' in line[:40])
 
 
 def edited(lines: list[str], kind: str, change: Callable[[dict[str, Any]], object]) -> list[str]:

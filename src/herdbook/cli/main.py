@@ -79,6 +79,7 @@ COMMANDS: Final[dict[str, Later]] = {
     "experiments": Later(
         _MORE, f"{_CLI}.experiments:experiments", "Find out which version is better."
     ),
+    "drift": Later(_MORE, f"{_CLI}.drift:drift", "See whether versions still hold."),
     "metrics": Later(_MORE, f"{_CLI}.evaluations:metrics", "Scores and operational averages."),
     "artifacts": Later(_MORE, f"{_CLI}.artifacts:artifacts", "The bytes of versions."),
     "datasets": Later(_MORE, f"{_CLI}.lineage:datasets", "Data sets versions were trained on."),
@@ -89,6 +90,9 @@ COMMANDS: Final[dict[str, Later]] = {
     "import": Later(_MORE, f"{_CLI}.transfer:import_", "Read an export or another tool's files."),
     "server": Later(_HOUSE, f"{_CLI}.server:server", "Serve the register over HTTP."),
     "db": Later(_HOUSE, f"{_CLI}.db:db", "Upgrade, check, back up, restore the database."),
+    "observability": Later(
+        _HOUSE, f"{_CLI}.observability:observability", "Grafana dashboard, Prometheus alerts."
+    ),
     "doctor": Later(_HOUSE, f"{_CLI}.doctor:doctor", "Examine this installation."),
     "config": Later(_HOUSE, f"{_CLI}.config:config", "Show settings and where they come from."),
     "completion": Later(_HOUSE, f"{_CLI}.completion:completion", "Write a shell's completion."),

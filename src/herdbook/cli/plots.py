@@ -26,12 +26,10 @@ def drawn_to(path: Path, plan: Plan, points: Sequence[Point]) -> None:
         Invalid: the file has another ending, or nothing was recorded yet.
         MissingExtra: Matplotlib is not installed.
     """
-    if path.suffix.lower() not in KINDS:
-        raise Invalid(f"{path.name} is neither .png nor .svg", field="plot")
     if not points:
         raise Invalid("nothing was recorded yet, so there is nothing to draw", field="plot")
-    figure = _figure()
-    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
+    drawing = figure(path)
+    upper, lower = drawing.subplots(2, 1, sharex=True, height_ratios=(2, 1))
     arms = list(dict.fromkeys(line.arm for point in points for line in point.lines))
     for arm, colour in zip(arms, _COLOURS * len(arms), strict=False):
         _intervals(upper, points, arm, colour)
@@ -44,22 +42,35 @@ def drawn_to(path: Path, plan: Plan, points: Sequence[Point]) -> None:
     lower.axhline(0, color="black", linewidth=0.8)
     lower.set_ylabel("log10 e, more errors")
     lower.set_xlabel("results")
-    figure.suptitle(f"{plan.name}: {plan.model} {_tried(plan)} against {plan.control}")
-    try:
-        figure.savefig(path, dpi=150)
-    except OSError as error:
-        raise Unavailable(f"cannot write {path}: {error.strerror or error}") from error
+    drawing.suptitle(f"{plan.name}: {plan.model} {_tried(plan)} against {plan.control}")
+    written(drawing, path)
 
 
-def _figure() -> Any:
+def figure(path: Path) -> Any:
+    """Give an empty figure that can be written to a file of that name.
+
+    Raises:
+        Invalid: it ends in neither .png nor .svg.
+        MissingExtra: Matplotlib is not installed.
+    """
+    if path.suffix.lower() not in KINDS:
+        raise Invalid(f"{path.name} is neither .png nor .svg", field="plot")
     try:
         from matplotlib.figure import Figure
     except ImportError:
         raise MissingExtra(
-            "to draw needs Matplotlib: pip install 'herdbook[plots]'; without --plot it is shown "
+            "to draw needs Matplotlib: pip install 'herdbook[plots]'; without a file it is shown "
             "as text"
         ) from None
     return Figure(figsize=(9, 6), layout="constrained")
+
+
+def written(drawing: Any, path: Path) -> None:
+    """Write a figure to a file, Unavailable where that cannot be."""
+    try:
+        drawing.savefig(path, dpi=150)
+    except OSError as error:
+        raise Unavailable(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def _tried(plan: Plan) -> str:

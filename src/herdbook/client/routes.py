@@ -17,6 +17,7 @@ from herdbook.core.wire import dumps, plain, time_text
 
 _VERSION: Final = "/models/{model}/versions/{version}"
 _ALIAS: Final = "/models/{model}/aliases/{alias}"
+_DRIFT: Final = _VERSION + "/drift"
 
 Arguments = dict[str, Any]
 
@@ -99,6 +100,10 @@ def _folded(given: Arguments) -> Arguments:
     return _fields(given["delta"])
 
 
+def _configured(given: Arguments) -> Arguments:
+    return _fields(given.pop("settings")) | given
+
+
 def _fields(value: object) -> Arguments:
     found: Arguments = plain(value)
     return found
@@ -158,6 +163,20 @@ ROUTES: Final[dict[str, Route]] = {
     "artifacts.changes": Route("GET", "/artifacts/changes"),
     "artifacts.collect": Route("POST", "/artifacts/collect", _quietly),
     "artifacts.verify": Route("POST", "/artifacts/verify", _quietly),
+    "drift.page": Route("GET", "/drift"),
+    "drift.episodes": Route("GET", "/drift/episodes"),
+    "drift.claim": Route("POST", "/drift/episodes/{episode}/claim"),
+    "drift.retrained": Route("POST", "/drift/episodes/{episode}/retrained"),
+    "drift.watch": Route("PUT", _DRIFT),
+    "drift.unwatch": Route("DELETE", _DRIFT),
+    "drift.report": Route("GET", _DRIFT),
+    "drift.standing": Route("GET", _DRIFT + "/standing"),
+    "drift.references": Route("GET", _DRIFT + "/references"),
+    "drift.history": Route("GET", _DRIFT + "/history"),
+    "drift.distribution": Route("GET", _DRIFT + "/distribution"),
+    "drift.label": Route("POST", _DRIFT + "/labels"),
+    "drift.settings": Route("GET", "/models/{model}/drift"),
+    "drift.configure": Route("PUT", "/models/{model}/drift", _configured),
     "experiments.start": Route("POST", "/experiments", _planned),
     "experiments.page": Route("GET", "/experiments"),
     "experiments.routing": Route("GET", "/experiments/routing"),

@@ -157,6 +157,31 @@ class Operational:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """What a version served, as sums that only grow.
+
+    Args:
+        model: the model's name.
+        number: the version's number as text.
+        count: observations folded in.
+        errors: how many of them failed.
+        timed: how many gave an inference time.
+        time_ms: the sum of those.
+        judged: how many gave a confidence.
+        confidence: the sum of those.
+    """
+
+    model: str
+    number: str
+    count: int
+    errors: int
+    timed: int
+    time_ms: float
+    judged: int
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
     """One served request.
 

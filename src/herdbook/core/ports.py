@@ -11,12 +11,13 @@ from typing import Protocol
 
 from herdbook.core.access import Actor, Grant, Token
 from herdbook.core.deployments import Alias, Holding, Move
-from herdbook.core.evaluations import Metric, Observation, Operational
+from herdbook.core.evaluations import Metric, Observation, Operational, Served
 from herdbook.core.events import Change, Checkpoint, Event
 from herdbook.core.filters import Query
 from herdbook.core.holdings import Artifacts
 from herdbook.core.lineage import Dataset, Pedigree, Relative
 from herdbook.core.models import Model, Version
+from herdbook.core.monitors import Drift
 from herdbook.core.numbers import Number
 from herdbook.core.pages import Page
 from herdbook.core.refs import VersionRef
@@ -193,6 +194,12 @@ class Evaluations(Protocol):
     def operational(self, version: Version) -> Operational:
         """Give a version's operational averages."""
 
+    def served(self, *, limit: int) -> Sequence[Served]:
+        """Give what versions served, the `limit` registered last first.
+
+        Deleted and archived ones, and those that served nothing, are left out.
+        """
+
 
 class Events(Protocol):
     """The audit log. Appending is the unit of work's alone."""
@@ -316,6 +323,7 @@ class Work(Protocol):
     transfer: Transfer
     artifacts: Artifacts
     experiments: Experiments
+    drift: Drift
 
     @property
     def by(self) -> Actor:

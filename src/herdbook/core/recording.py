@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from herdbook.core import names
+from herdbook.core.sampling import WATCHED_LIMIT, Sampled
+from herdbook.core.wire import LATER
 from herdbook.errors import Invalid
 
 EXPERIMENTS_LIMIT: Final = 1_000
@@ -100,12 +102,14 @@ class Delta:
         sequence: 1, 2, 3… without a gap.
         recorded: one for each experiment.
         dropped: results that found no room in the journal.
+        sampled: one for each watched version.
     """
 
     worker: str
     sequence: int
     recorded: tuple[Recorded, ...]
     dropped: int = 0
+    sampled: tuple[Sampled, ...] = field(default=(), metadata=LATER)
 
     def checked(self) -> "Delta":
         """Give it when all of it can be.
@@ -124,6 +128,10 @@ class Delta:
                 raise Invalid(f"more than {ARMS_LIMIT} arms at once", field="recorded.arms")
             for arm in recorded.arms:
                 _check_arm(arm)
+        if len(self.sampled) > WATCHED_LIMIT:
+            raise Invalid(f"more than {WATCHED_LIMIT:,} versions at once", field="sampled")
+        for sampled in self.sampled:
+            sampled.checked()
         return self
 
 
@@ -135,11 +143,14 @@ class Folded:
         sequence: the worker's last delta that counts now.
         new: whether this one was not there yet.
         late: experiments that had ended, or that there are none of, to the results left out.
+        stale: watched versions, such as `gnn:v2.1.0`, whose references are others than those that
+            were counted in, or that are watched no more, to the values left out.
     """
 
     sequence: int
     new: bool
     late: Mapping[str, int] = field(default_factory=dict)
+    stale: Mapping[str, int] = field(default_factory=dict, metadata=LATER)
 
 
 def worker_name(text: str, *, field: str = "worker") -> str:

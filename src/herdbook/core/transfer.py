@@ -6,8 +6,8 @@
 
 The kinds come in the order of `KINDS`. Lines are ASCII, so that no reader takes a character
 inside a text for the end of a line. The last line counts the others and carries the SHA-256
-of all of them, each with a line feed. A register without bytes or experiments has no lines and no
-count of them, so that its export is what it was before there were any.
+of all of them, each with a line feed. A register without bytes, experiments or drift has no lines
+and no count of them, so that its export is what it was before there were any.
 """
 
 import hashlib
@@ -39,12 +39,27 @@ KINDS: Final[dict[str, str]] = {
     "batch": "batches",
     "delta": "deltas",
     "worker": "workers",
+    "drift_settings": "drift_settings",
+    "episode": "episodes",
+    "monitor": "monitors",
+    "drift_hour": "drift_hours",
+    "drift_score": "drift_scores",
+    "mark": "marks",
     "event": "events",
 }
 # Kinds that came later: they are counted only where they are.
-LATER: Final = frozenset({"manifest", "signature", "experiment", "batch", "delta", "worker"})
+LATER: Final = frozenset(
+    {
+        *("manifest", "signature", "experiment", "batch", "delta", "worker"),
+        *("drift_settings", "episode", "monitor", "drift_hour", "drift_score", "mark"),
+    }
+)
 # Kinds of which one line may have megabytes, and how many of them memory is asked to hold.
-LONG: Final = {"manifest": 10, "signature": 10, "experiment": 10, "batch": 10, "delta": 10}
+LONG: Final = {
+    **dict.fromkeys(("manifest", "signature", "experiment", "batch", "delta"), 10),
+    "monitor": 10,
+    "drift_hour": 100,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

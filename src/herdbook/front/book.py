@@ -9,6 +9,7 @@ from herdbook.core.transfer import Loaded
 from herdbook.front.access import Tokens
 from herdbook.front.artifacts import Artifacts
 from herdbook.front.deployments import Deployments
+from herdbook.front.detecting import DetectedDrift
 from herdbook.front.door import Door
 from herdbook.front.evaluations import Evaluations
 from herdbook.front.events import Events
@@ -36,6 +37,7 @@ class Herdbook:
         evaluations: how versions scored and fare in service.
         deployments: aliases, their moves and history.
         experiments: which version is better, found out while both serve.
+        drift: whether what a version predicts still is what it was when all was well.
         events: the audit log.
         tokens: access tokens.
         webhooks: addresses that are told of events.
@@ -63,6 +65,7 @@ class Herdbook:
         self.webhooks = Webhooks(door)
         self.resolve = resolver or Resolver(door)
         self.experiments = experiments or ServedExperiments(door, self.resolve)
+        self.drift = DetectedDrift(door, lambda: self.experiments.recorder)
 
     @property
     def address(self) -> str:

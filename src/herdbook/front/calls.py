@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from herdbook.core.assignment import Assignment, Attributes
+from herdbook.core.drift import CONFIDENCE, PREDICTION
 from herdbook.core.units import Unit, hash_of
 from herdbook.errors import HerdbookError
 from herdbook.front.assigning import Assigner, forget, last
@@ -47,9 +48,12 @@ class Calls:
         self.assigner = assigner
         self.recorder = recorder
         self._labels: dict[tuple[str, int, str], int] = {}
+        self._sample = recorder.sampler.sample
+        self._unwatched = recorder.sampler.references.unwatched
+        self._streams: dict[tuple[str, str], tuple[int, int]] = {}
 
     def serve(self, model: str, unit: Unit | None, attributes: Attributes | None) -> "Call":
-        """Begin a call; without a unit it is served the champion and nothing is recorded."""
+        """Begin a call; without a unit it is served the champion and no result is recorded."""
         if unit is None:
             number = self.assigner.champion(model)
             forget(model)
@@ -109,6 +113,30 @@ class Calls:
                 self._labels[experiment, phase, arm] = found
         return found
 
+    def sample(
+        self, version: tuple[str, str], prediction: object, confidence: float | None
+    ) -> None:
+        """Record what a version said, for its drift, unless it is known not to be watched."""
+        if version in self._unwatched:
+            return
+        try:
+            labels = self._streams[version]
+        except KeyError:
+            labels = self._streams[version] = self._streams_of(version)
+        if prediction is None:
+            self._sample(labels[1], confidence)
+        elif isinstance(prediction, str):
+            label = self.recorder.sampler.category(*version, PREDICTION, prediction, served=True)
+            self._sample(label, 0.0, confidence)
+        else:
+            self._sample(labels[0], prediction, confidence)
+
+    def _streams_of(self, version: tuple[str, str]) -> tuple[int, int]:
+        label = self.recorder.sampler.label
+        names = PREDICTION, CONFIDENCE
+        prediction, confidence = (label(*version, name, served=True) for name in names)
+        return prediction, confidence
+
     def close(self) -> None:
         """Look no more, send what is recorded."""
         self.assigner.close()
@@ -131,17 +159,23 @@ class _Timed:
         "_confidence",
         "_label",
         "_metrics",
+        "_prediction",
         "_since",
         "_unit",
+        "_version",
         "failed",
         "left_out",
     )
 
-    def __init__(self, calls: Calls, label: int, unit: int | None) -> None:
+    def __init__(
+        self, calls: Calls, version: tuple[str, str], label: int, unit: int | None
+    ) -> None:
         self._calls = calls
+        self._version = version
         self._label = label
         self._unit = unit
         self._confidence: float | None = None
+        self._prediction: float | str | None = None
         self._metrics: dict[str, float] | None = None
         self._began: Any = None
         self._since = 0
@@ -151,23 +185,26 @@ class _Timed:
     def observe(
         self,
         *,
-        prediction: float | None = None,
+        prediction: float | str | None = None,
         confidence: float | None = None,
         **metrics: float,
     ) -> None:
-        """Note what came of the call.
+        """Note what came of the call: of its experiment, and of the drift of its version.
 
         Args:
-            prediction: what the version predicted, where that is a number.
+            prediction: what the version predicted, a number or a category as text.
             confidence: how sure it was, 0 to 1.
             metrics: any other number, by its name.
         """
         if confidence is not None:
             self._confidence = confidence
         if prediction is not None:
-            metrics["prediction"] = prediction
+            self._prediction = prediction
+            if not isinstance(prediction, str):
+                metrics["prediction"] = prediction
         if metrics:
-            self._metrics = {**(self._metrics or {}), **metrics}
+            held = self._metrics
+            self._metrics = metrics if held is None else {**held, **metrics}
 
     def fail(self) -> None:
         """Count the call as an error, though nothing was raised."""
@@ -196,12 +233,15 @@ class _Timed:
         self._since = perf_counter_ns()
 
     def _end(self, raised: BaseException | None) -> None:
-        if not self._label:
-            return
         time_ms = (perf_counter_ns() - self._since) * _MILLISECOND
         recorder = self._calls.recorder
         if self.left_out or (raised is not None and type(raised).__name__ in _ENDINGS):
-            recorder.finished(self._label, began=self._began)
+            if self._label:
+                recorder.finished(self._label, began=self._began)
+            return
+        if self._prediction is not None or self._confidence is not None:
+            self._calls.sample(self._version, self._prediction, self._confidence)
+        if not self._label:
             return
         failed = self.failed or (raised is not None and _is_failure(raised))
         recorder.record(self._label, self._unit, time_ms, self._confidence, failed, self._began)
@@ -238,7 +278,7 @@ class Call(_Timed):
         label = 0
         if assignment.experiment and not beside:
             label = calls.label(assignment.experiment, assignment.phase, assignment.variant)
-        super().__init__(calls, label, unit)
+        super().__init__(calls, (assignment.model, assignment.version), label, unit)
         self.assignment = assignment
         self.shadow = Shadow(calls, assignment, unit) if beside else None
 
@@ -268,9 +308,8 @@ class Shadow(_Timed):
     __slots__ = ("version",)
 
     def __init__(self, calls: Calls, assignment: Assignment, unit: int | None) -> None:
-        super().__init__(
-            calls, calls.label(assignment.experiment, assignment.phase, assignment.shadow), unit
-        )
+        label = calls.label(assignment.experiment, assignment.phase, assignment.shadow)
+        super().__init__(calls, (assignment.model, assignment.shadow_version), label, unit)
         self.version = assignment.shadow_version
 
     def __exit__(self, kind: Kind, error: Raised, trace: Trace) -> bool:  # type: ignore[override]

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 import weakref
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -20,12 +21,14 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Final
 
-from herdbook.errors import HerdbookError, Invalid, TooLarge
-from herdbook.front.delivering import Delivery
+from herdbook.errors import HerdbookError
+from herdbook.front.delivering import Delivery, Marks, deliver_orphans, owner_of
 from herdbook.front.door import Door
 from herdbook.front.labelling import Labels
-from herdbook.services.folding import Label
-from herdbook.storage.journal import Journal, Sizes, Writer, create, orphans
+from herdbook.front.references import References
+from herdbook.front.sampling import Sampler
+from herdbook.services.folding import Meaning
+from herdbook.storage.journal import Journal, Sizes, Writer, create
 
 INTERVAL_SECONDS: Final = 0.25
 # How often the dead are looked for, and how often a journal that could not be made is tried again.
@@ -48,6 +51,8 @@ class Recorder:
         started: `started(label)` says that a call begins, and gives what `record` takes as `began`.
             Calls that began and whose process died count as errors.
         finished: `finished(label, began=…)` says that a call that began ends without a result.
+        sampler: records samples of versions that are watched.
+        chores: called about every two seconds by the thread that sends.
 
     Args:
         door: the register.
@@ -71,16 +76,22 @@ class Recorder:
         self._door = door
         self._look = look or (lambda: None)
         self._folder = folder
-        self._owner = {"address": _whole(door.address), "identity": identity}
+        self._owner = owner_of(door, identity)
         self._sizes = sizes
         self._interval = interval
         self._labels = Labels(partial(self._say, "label"))
         self._closed = False
+        self._references = References(door)
+        self._marks: Marks = deque()
+        self.chores: list[Callable[[], None]] = []
         self._begin_anew()
         self._writer = Writer(self._begin, self._wake)
         self.record: Callable[..., bool] = self._writer.result
         self.started: Callable[[int], bool] = self._writer.started
         self.finished: Callable[..., None] = self._writer.finished
+        self.sampler = Sampler(
+            self._writer, self._labels, self._references, self._marks, self.flush
+        )
         _recorders.add(self)
 
     def _begin_anew(self) -> None:
@@ -158,10 +169,11 @@ class Recorder:
             return None
         self._broken = ""
         self._journal = journal
-        self._delivery = Delivery(self._door, journal, self._labels.known)
+        known, references = self._labels.known, self._references
+        self._delivery = Delivery(self._door, journal, known, references, self._marks)
         return journal
 
-    def _made(self, labels: Sequence[Label]) -> Journal:
+    def _made(self, labels: Sequence[Meaning]) -> Journal:
         return create(self._folder, labels, owner=self._owner, sizes=self._sizes)
 
     def _start_thread(self) -> None:
@@ -189,6 +201,8 @@ class Recorder:
 
     def _tick(self) -> None:
         try:
+            self._writer.look_at_the_clock()
+            self._references.forget_old()
             self._heal()
             self._say_dropped()
             if time.monotonic() >= self._resume_at:
@@ -239,6 +253,13 @@ class Recorder:
         if dropped > self._dropped_said:
             self._dropped_said = dropped
             self._say("dropped", f"{dropped} recorded results found no room and are dropped")
+        for (model, number), count in list(self._references.left_out.items()):
+            version = f"{model}:{number}"
+            self._say(
+                version,
+                f"{count} samples of {version} are left out: it is not watched; freeze its "
+                "references with a detector's freeze(), or book.drift.watch()",
+            )
 
     # --- sending ---
 
@@ -281,16 +302,7 @@ class Recorder:
         Raises:
             HerdbookError: the register cannot take it now; nothing is lost.
         """
-        count = 0
-        for journal in orphans(self._folder, owner=self._owner):
-            try:
-                labels = journal.labels()
-                Delivery(self._door, journal, labels).run(journal.last(), died=True)
-                journal.remove()
-            except (Invalid, TooLarge):
-                _log.warning("a journal is set aside as %s", journal.set_aside())
-            count += 1
-        return count
+        return deliver_orphans(self._door, self._folder, self._references, owner=self._owner)
 
     def _lead(self) -> None:
         now = time.monotonic()
@@ -303,6 +315,8 @@ class Recorder:
         if now - self._adopted_at >= ADOPT_SECONDS:
             self._adopted_at = now
             self.adopt()
+            for chore in list(self.chores):
+                chore()
 
     # --- the end ---
 
@@ -352,16 +366,8 @@ class Recorder:
         """Let go, in the child of a fork, of what is the parent's."""
         self._writer.forget()
         self._labels.forget()
+        self._marks.clear()
         self._begin_anew()
-
-
-def _whole(address: str) -> str:
-    """Give an address that means the same register from every folder."""
-    scheme, slashes, path = address.partition(":///")
-    if scheme != "sqlite" or not slashes:
-        return address
-    file, mark, rest = path.partition("?")
-    return f"{scheme}:///{os.path.realpath(file)}{mark}{rest}"
 
 
 def _settle(journal: Journal, end: int) -> None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from herdbook.core.assignment import Assignment, Attributes, Snapshot
     from herdbook.core.units import Unit
     from herdbook.front.calls import Call, Calls
+    from herdbook.front.recording import Recorder
 
 
 class ServedExperiments(Experiments):
@@ -59,6 +60,11 @@ class ServedExperiments(Experiments):
         self.__dict__["assign_variant"] = assigner.assign_variant
         self.__dict__["get_version_for_request"] = assigner.get_version_for_request
         return calls
+
+    @property
+    def recorder(self) -> "Recorder":
+        """What records, for this process."""
+        return self._calls.recorder
 
     def assign_variant(
         self,
@@ -149,7 +155,7 @@ class ServedExperiments(Experiments):
 
         Args:
             model: its name.
-            unit: whose call; left out, the champion is served and nothing is recorded.
+            unit: whose call; left out, the champion is served and no result is recorded.
             attributes: what experiments may target.
 
         As in docs/experiments.md: `with book.serve("gnn", unit="user123") as call: …`.

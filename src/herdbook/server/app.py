@@ -17,6 +17,7 @@ from herdbook.server.api import (
     artifacts,
     contents,
     deployments,
+    drift,
     evaluations,
     events,
     experiments,
@@ -34,6 +35,7 @@ from herdbook.server.envelope import Envelope
 from herdbook.server.flags import Flags
 from herdbook.server.leading import Leader
 from herdbook.server.metrics import Metrics
+from herdbook.server.observing import Observer
 from herdbook.server.outbox import Outbox
 from herdbook.server.protocols import ofrep
 from herdbook.server.refusals import Refusals
@@ -48,6 +50,7 @@ from herdbook.storage.sql.engine import Database
 NOUNS = (
     artifacts,
     contents,
+    drift,
     versions,
     evaluations,
     lineage,
@@ -74,6 +77,7 @@ def create_app(database: Database, *, auth: bool, settings: Settings | None = No
     """
     settings = settings or Settings(home=Path())
     metrics, register = Metrics(), Register(database)
+    observer = Observer(register, metrics, models=settings.metrics_models)
     outbox = Outbox(register, metrics=metrics, private=settings.webhook_private)
     declared = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     declared.router.routes += [*house.BARE, RESOLVE]
@@ -83,7 +87,9 @@ def create_app(database: Database, *, auth: bool, settings: Settings | None = No
     app = Starlette(
         routes=declared.router.routes,
         exception_handlers=problems.HANDLERS,
-        lifespan=_beside(outbox, Leader(register, metrics=metrics), Repeats(register, metrics)),
+        lifespan=_beside(
+            outbox, Leader(register, metrics=metrics), Repeats(register, metrics), observer
+        ),
         middleware=[
             Middleware(Envelope, metrics=metrics),
             Middleware(Visitors, hosts=_hosts(settings, auth=auth), local=not auth),
@@ -91,6 +97,7 @@ def create_app(database: Database, *, auth: bool, settings: Settings | None = No
     )
     app.state.register = register
     app.state.metrics = metrics
+    app.state.observer = observer
     app.state.blobs = blobs.opened(settings.blobs_address)
     app.state.webhook_private = settings.webhook_private
     app.state.receive_seconds = settings.receive_seconds
@@ -109,10 +116,11 @@ def _hosts(settings: Settings, *, auth: bool) -> set[str]:
 
 
 def _beside(
-    outbox: Outbox, leader: Leader, repeats: Repeats
+    outbox: Outbox, leader: Leader, repeats: Repeats, observer: Observer
 ) -> Callable[[Starlette], AbstractAsyncContextManager[dict[str, Repeats]]]:
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[dict[str, Repeats]]:
+        await observer.begin()
         # A task group ends only when the threads its tasks wait for are done with the database.
         async with anyio.create_task_group() as group:
             group.start_soon(outbox.run)

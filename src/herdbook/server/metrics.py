@@ -1,4 +1,7 @@
-"""What the server counts for Prometheus. Never a model's name: metrics are read by many."""
+"""What the server counts of its own work for Prometheus; no model is named here.
+
+What the register holds is shown beside it, see `server.observing`.
+"""
 
 from collections.abc import Mapping
 from functools import cache
@@ -12,6 +15,7 @@ from prometheus_client import (
     ProcessCollector,
     generate_latest,
 )
+from prometheus_client.registry import Collector
 
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
@@ -30,6 +34,8 @@ class _OfExperiments:
             ["outcome"],
             registry=registry,
         )
+        for outcome in ("taken", "late", "dropped"):
+            self.results.labels(outcome)
         self.looks = Counter("herdbook_experiment_looks", "Looks at them.", registry=registry)
         self.acts = Counter(
             "herdbook_experiment_acts",
@@ -73,6 +79,12 @@ class Metrics:
         )
 
         self._of_experiments = _OfExperiments(self._registry)
+        # What never happened is 0, not absent: the first time it does is an increase then.
+        self._taken, self._failed = map(self._deliveries.labels, ("taken", "failed"))
+
+    def show(self, collector: Collector) -> None:
+        """Show what a collector gives beside what is counted here."""
+        self._registry.register(collector)
 
     def request(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count a request by the template of its route."""
@@ -82,7 +94,7 @@ class Metrics:
 
     def delivery(self, *, taken: bool) -> None:
         """Count an attempt to deliver a webhook."""
-        self._deliveries.labels("taken" if taken else "failed").inc()
+        (self._taken if taken else self._failed).inc()
 
     def experiments(self, *, looked: int, acted: int) -> None:
         """Count looks at experiments, and what came of them."""

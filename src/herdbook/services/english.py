@@ -1,4 +1,4 @@
-"""What is said of experiments, in English."""
+"""What is said of experiments and of drift, in English."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -30,6 +30,10 @@ MESSAGES: Final[Mapping[str, str]] = {
     ),
     "harm_suspected": "It may err more often ({factor} to one).",
     "guardrail_unknown": "Of the guardrail {subject} nothing is known yet: record its metric.",
+    "guardrail_unrecorded": (
+        "None of the {results} results so far came with {subject}: its guardrail watches nothing, "
+        "record it."
+    ),
     "futile": "Confidence improves by at most {high} points; {least} are out of reach.",
     "time_is_up": "The {days} days are over without a decision.",
     "errors_above_threshold": (
@@ -43,6 +47,16 @@ MESSAGES: Final[Mapping[str, str]] = {
         "Results came without a unit: where users come again and again, all of this is less "
         "certain than it looks."
     ),
+    "aa": "Both arms are the same version, {subject}: this is an A/A experiment.",
+    "aa_no_difference": "After {results} results no difference is seen, as it has to be.",
+    "aa_difference": (
+        "Yet a difference is seen: either a false alarm, which at most {alpha} % of such "
+        "experiments give, or a fault in assigning, recording or serving."
+    ),
+    "aa_confidence": "Confidence differs by {gain} points (between {low} and {high}).",
+    "aa_errors": "The error rate differs by {gain} points (between {low} and {high}).",
+    "act_aa_alarm": "Find out why before the first real experiment; nothing is rolled back.",
+    "act_aa_over": "Stop: assigning, recording and evaluating are sound, as far as this shows.",
     "act_promote": "Promote {arm}.",
     "act_rollback": "Roll back: control stays, {arm} is taken out.",
     "act_continue": "Continue.",
@@ -60,13 +74,35 @@ MESSAGES: Final[Mapping[str, str]] = {
         "A decision takes about {requests} requests, {days} days at {per_day} a day; the "
         "experiment ends after {duration}."
     ),
+    "too_little_traffic_for_aa": (
+        "Enough results of both arms take about {requests} requests, {days} days at {per_day} a "
+        "day; the experiment ends after {duration}."
+    ),
     "never_decides": "An improvement of the size asked for cannot be shown: lower the demands.",
     "few_units": (
         "{per_unit} requests a unit and day: units, not requests, are what counts, so that one "
         "request is worth {worth} of an independent one."
     ),
+    "few_units_before": (
+        "In {subject} {units} units had {per_unit} results each: units, not requests, are what "
+        "counts, so that one request is worth {worth} of an independent one."
+    ),
+    "ramp_missing": "auto_ramp does nothing without a ramp, such as 1, 5, 10, 25, 50.",
+    "guardrails_ignored": (
+        "The policy thresholds-only looks at no guardrails: those of the plan do nothing."
+    ),
     "too_few_units": (
         "To bound the errors takes about {units} different units; {days} days bring at most "
         "{there}, if they all are new."
     ),
+}
+
+# Of drift, by level and status.
+DRIFT: Final[Mapping[str, str]] = {
+    "no_reference": "There is no reference: freeze one before drift can be seen.",
+    "insufficient_data": "Too few values to say anything: {values} of {least}.",
+    "normal": "No drift: nothing to do.",
+    "watch": "Slightly unlike the reference: keep watching, nothing is proven.",
+    "retrain": "Drift is proven: retraining is recommended.",
+    "critical": "Critical drift! Retrain urgently.",
 }

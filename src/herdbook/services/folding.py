@@ -15,6 +15,7 @@ from typing import Final
 
 from herdbook.core.experiments import CONFIDENCE, TIME_METRIC
 from herdbook.core.recording import CELLS, POSITION_BITS, ArmSums, CellSums, Delta, Recorded
+from herdbook.core.sampling import Sampled
 from herdbook.stats.histograms import BUCKETS, upper_edge
 
 # What a record's flags say.
@@ -29,6 +30,8 @@ STARTED: Final = 64
 FINISHED: Final = 128
 MEASURED: Final = 256
 VOID: Final = 512
+# What is sampled of versions that are watched: see `services.sampling`.
+SAMPLED: Final = 1024
 
 # Beyond this a number is a mistake, and its square would drown all others.
 LARGEST: Final = 1e12
@@ -41,6 +44,8 @@ _BELOW_POSITION: Final = 64 - POSITION_BITS
 _bucket: Final = partial(bisect_left, [upper_edge(bucket) for bucket in range(BUCKETS - 1)])
 
 Record = tuple[int, float, float, int, int, int]
+# The category of all those that have no label of their own.
+OTHER: Final = "\0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,28 @@ class Label:
 
 
 @dataclass(frozen=True, slots=True)
+class SampleLabel:
+    """What a sample belongs to: a stream of a version.
+
+    Args:
+        model: its model.
+        number: its number.
+        stream: the stream's name; a confidence beside a value is one of `confidence`.
+        category: what was seen, where that is no number; `OTHER` for one of many.
+        served: whether it came of serving: then nobody misses it where the version is not watched.
+    """
+
+    model: str
+    number: str
+    stream: str
+    category: str | None = None
+    served: bool = False
+
+
+Meaning = Label | SampleLabel
+
+
+@dataclass(frozen=True, slots=True)
 class Fold:
     """What records come to.
 
@@ -61,16 +88,23 @@ class Fold:
         recorded: sums, one for each experiment.
         opened: label to calls that began and have not ended.
         unknown: records whose label nobody knows; they belong to no experiment.
+        sampled: sums of samples, one for each version.
     """
 
     recorded: tuple[Recorded, ...] = ()
     opened: Mapping[int, int] = field(default_factory=dict)
     unknown: int = 0
+    sampled: tuple[Sampled, ...] = ()
 
     def delta(self, worker: str, sequence: int, *, dropped: int) -> Delta:
         """Make it a worker's next delta, which also tells of results that found no room."""
-        dropped += self.unknown
-        return Delta(worker=worker, sequence=sequence, recorded=self.recorded, dropped=dropped)
+        return Delta(
+            worker=worker,
+            sequence=sequence,
+            recorded=self.recorded,
+            dropped=dropped + self.unknown,
+            sampled=self.sampled,
+        )
 
 
 class Seen:
@@ -95,7 +129,7 @@ class Seen:
 
 def fold(
     records: Iterable[Record],
-    labels: Sequence[Label],
+    labels: Sequence[Meaning],
     *,
     start: int = 0,
     opened: Mapping[int, int] | None = None,
@@ -247,7 +281,7 @@ class _Sums:
     """Everything of one fold."""
 
     def __init__(
-        self, labels: Sequence[Label], start: int, opened: dict[int, int], seen: Seen
+        self, labels: Sequence[Meaning], start: int, opened: dict[int, int], seen: Seen
     ) -> None:
         self._labels = labels
         self._alone = start
@@ -262,6 +296,8 @@ class _Sums:
         found = self._known.get(label)
         if found is None and 0 < label < len(self._labels):
             meant = self._labels[label]
+            if not isinstance(meant, Label):
+                return None
             key = (meant.experiment, meant.phase, meant.arm)
             found = self._arms.get(key)
             if found is None:
@@ -300,7 +336,7 @@ class _Sums:
         unit, value, _, label, flags, _ = record
         if flags & VOID:
             return
-        if arm is None or (flags & MEASURED and not self._labels[label].metric):
+        if arm is None or (flags & MEASURED and not self._metric(label)):
             self.unknown += 1
         elif flags & STARTED:
             self.opened[label] = self.opened.get(label, 0) + 1
@@ -308,7 +344,11 @@ class _Sums:
             self._ended(label)
         elif flags & MEASURED:
             cell = unit & (CELLS - 1) if flags & UNIT else self._scattered()
-            self._measured(arm, self._labels[label].metric, cell, value, flags)
+            self._measured(arm, self._metric(label), cell, value, flags)
+
+    def _metric(self, label: int) -> str:
+        meant = self._labels[label]
+        return meant.metric if isinstance(meant, Label) else ""
 
     def _measured(self, arm: _Arm, name: str, cell: int, value: float, flags: int) -> None:
         if not -LARGEST <= value <= LARGEST:

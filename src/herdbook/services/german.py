@@ -1,4 +1,4 @@
-"""What is said of experiments, in German."""
+"""What is said of experiments and of drift, in German."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -38,6 +38,10 @@ MESSAGES: Final[Mapping[str, str]] = {
     "guardrail_unknown": (
         "Über {subject} ist noch nichts bekannt: die Metrik muss aufgezeichnet werden."
     ),
+    "guardrail_unrecorded": (
+        "Keines der {results} Ergebnisse kam bisher mit {subject}: sein Guardrail überwacht "
+        "nichts, die Metrik muss aufgezeichnet werden."
+    ),
     "futile": "Confidence steigt um höchstens {high} Punkte; {least} sind nicht zu erreichen.",
     "time_is_up": "Die Zeit ({days} Tage) ist ohne Entscheidung um.",
     "errors_above_threshold": (
@@ -52,6 +56,26 @@ MESSAGES: Final[Mapping[str, str]] = {
     "clustering_unknown": (
         "Ergebnisse kamen ohne Einheit: wo dieselben Nutzer immer wieder kommen, ist all das "
         "weniger sicher, als es aussieht."
+    ),
+    "aa": "Beide Arme sind dieselbe Version, {subject}: das ist ein A/A-Experiment.",
+    "aa_no_difference": (
+        "Nach {results} Ergebnissen ist kein Unterschied zu sehen, wie es sein muss."
+    ),
+    "aa_difference": (
+        "Doch ein Unterschied ist zu sehen: entweder ein Fehlalarm, den höchstens {alpha} % "
+        "solcher Experimente geben, oder ein Fehler beim Zuteilen, Aufzeichnen oder Ausliefern."
+    ),
+    "aa_confidence": (
+        "Confidence unterscheidet sich um {gain} Punkte (zwischen {low} und {high})."
+    ),
+    "aa_errors": (
+        "Die Fehlerrate unterscheidet sich um {gain} Punkte (zwischen {low} und {high})."
+    ),
+    "act_aa_alarm": (
+        "Vor dem ersten echten Experiment herausfinden, woran es liegt; zurückgerollt wird nichts."
+    ),
+    "act_aa_over": (
+        "Beenden: Zuteilen, Aufzeichnen und Auswerten sind in Ordnung, soweit dies es zeigt."
     ),
     "act_promote": "{arm} befördern.",
     "act_rollback": "Zurückrollen: control bleibt, {arm} wird herausgenommen.",
@@ -70,6 +94,10 @@ MESSAGES: Final[Mapping[str, str]] = {
         "Eine Entscheidung braucht etwa {requests} Anfragen, {days} Tage bei {per_day} am Tag; "
         "das Experiment endet nach {duration}."
     ),
+    "too_little_traffic_for_aa": (
+        "Genug Ergebnisse beider Arme brauchen etwa {requests} Anfragen, {days} Tage bei {per_day} "
+        "am Tag; das Experiment endet nach {duration}."
+    ),
     "never_decides": (
         "Eine Verbesserung dieser Größe ist nicht zu zeigen: die Anforderungen senken."
     ),
@@ -77,8 +105,26 @@ MESSAGES: Final[Mapping[str, str]] = {
         "{per_unit} Anfragen je Einheit und Tag: es zählen Einheiten, nicht Anfragen, eine "
         "Anfrage ist {worth} einer unabhängigen wert."
     ),
+    "few_units_before": (
+        "In {subject} hatten {units} Einheiten je {per_unit} Ergebnisse: es zählen Einheiten, "
+        "nicht Anfragen, eine Anfrage ist {worth} einer unabhängigen wert."
+    ),
+    "ramp_missing": "auto_ramp tut ohne Rampe nichts; eine wäre etwa 1, 5, 10, 25, 50.",
+    "guardrails_ignored": (
+        "Die Regel thresholds-only sieht keine Guardrails an: die des Plans tun nichts."
+    ),
     "too_few_units": (
         "Um die Fehler zu begrenzen, braucht es etwa {units} verschiedene Einheiten; {days} "
         "Tage bringen höchstens {there}, wenn alle neu sind."
     ),
+}
+
+# Of drift, by level and status.
+DRIFT: Final[Mapping[str, str]] = {
+    "no_reference": "Es gibt keine Referenz: Ohne sie ist Drift nicht zu sehen.",
+    "insufficient_data": "Zu wenige Werte für eine Aussage: {values} von {least}.",
+    "normal": "Keine Drift: Es ist nichts zu tun.",
+    "watch": "Etwas anders als die Referenz: weiter beobachten, bewiesen ist nichts.",
+    "retrain": "Drift ist bewiesen: Neu zu trainieren wird empfohlen.",
+    "critical": "Kritische Drift! Dringend neu trainieren.",
 }

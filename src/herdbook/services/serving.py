@@ -9,6 +9,7 @@ from herdbook.core.recording import ArmSums, Delta, Folded, Recorded
 from herdbook.core.routing import Routed, Routing
 from herdbook.core.wire import canonical, plain
 from herdbook.errors import Forbidden, NotFound
+from herdbook.services import episodes
 
 
 def routing(work: Work, *, mark: str = "") -> Routing:
@@ -64,7 +65,18 @@ def fold(work: Work, *, delta: Delta) -> Folded:
             left_out = _put(work, recorded)
             if left_out:
                 late[recorded.experiment] = late.get(recorded.experiment, 0) + left_out
-    return Folded(sequence=sequence, new=new, late=late)
+    return Folded(sequence=sequence, new=new, late=late, stale=_sampled(work, delta, new=new))
+
+
+def _sampled(work: Work, delta: Delta, *, new: bool) -> dict[str, int]:
+    """Take in what was sampled of watched versions; give what could not be counted."""
+    stale: dict[str, int] = {}
+    for sampled in sorted(delta.sampled if new else (), key=lambda each: (each.model, each.number)):
+        left_out = episodes.take(work, sampled)
+        if left_out:
+            name = f"{sampled.model}:{sampled.number}"
+            stale[name] = stale.get(name, 0) + left_out
+    return stale
 
 
 def _put(work: Work, recorded: Recorded) -> int:

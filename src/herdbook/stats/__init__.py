@@ -11,5 +11,7 @@ frozen value that the caller keeps. Two ideas run through all of it:
 
 One algorithm a file: `rates` (errors), `cells` and `sequences` (means), `histograms` and
 `quantiles` (latency), `allocations` (sample ratio mismatch), `evidence` (many guardrails at once),
-`futility`, `planning`. All of it is plain Python: no function here needs NumPy.
+`futility`, `planning`; `edetectors` (a change as it happens), `distances` (of counts in the same
+bins), `holm` (many tests at once). All of those are plain Python. What works on whole files,
+`counting` and `embeddings`, imports NumPy when it is called.
 """

@@ -12,6 +12,7 @@ import anyio.to_thread
 from herdbook.client.aio.access import AsyncTokens
 from herdbook.client.aio.artifacts import AsyncArtifacts
 from herdbook.client.aio.deployments import AsyncDeployments
+from herdbook.client.aio.drift import AsyncDrift
 from herdbook.client.aio.evaluations import AsyncEvaluations
 from herdbook.client.aio.events import AsyncEvents
 from herdbook.client.aio.experiments import AsyncExperiments
@@ -23,6 +24,7 @@ from herdbook.client.remote import RemoteDoor
 from herdbook.core.models import Version
 from herdbook.errors import Invalid
 from herdbook.front.artifacts import Artifacts
+from herdbook.front.detecting import DetectedDrift
 from herdbook.front.resolver import Resolver
 from herdbook.front.serving import ServedExperiments
 from herdbook.settings import Settings
@@ -58,6 +60,7 @@ class AsyncHerdbook:
         self.lineage = AsyncLineage(door)
         self.evaluations = AsyncEvaluations(door)
         self.deployments = AsyncDeployments(door)
+        self.drift = AsyncDrift(door)
         self.experiments = AsyncExperiments(door)
         self.events = AsyncEvents(door)
         self.tokens = AsyncTokens(door)
@@ -67,6 +70,8 @@ class AsyncHerdbook:
         self.serving = ServedExperiments(
             bytes_door, resolver, journal=journal, interval=refresh_seconds
         )
+        # So is recording samples; what asks the server, as a detector's report does, blocks.
+        self.detecting = DetectedDrift(bytes_door, lambda: self.serving.recorder)
 
     @property
     def address(self) -> str:

@@ -10,7 +10,8 @@ from starlette.responses import Response
 from herdbook.core import wire
 from herdbook.core.access import Action
 from herdbook.core.decisions import Evaluation, Point
-from herdbook.core.experiments import Experiment, Plan, Policy, Worse
+from herdbook.core.experiments import Experiment, Plan, Policy
+from herdbook.core.guardrails import Worse
 from herdbook.core.pages import Page
 from herdbook.core.ports import Work
 from herdbook.core.recording import Delta, Folded
@@ -64,7 +65,9 @@ class PlanIn(In):
     name: str
     model: str
     control: Annotated[str, Field(description="A number; the champion if left out.")] = ""
-    treatments: Annotated[list[str], Field(description="The numbers of the versions to try.")]
+    treatments: Annotated[
+        list[str], Field(description="The numbers of the versions to try; with `aa` none.")
+    ] = Field(default_factory=list)
     treatment_traffic_pct: Number = 50.0
     ramp: Annotated[list[Number], Field(description="Such as 1, 5, 10, 25, 50.")] = Field(
         default_factory=list
@@ -85,6 +88,7 @@ class PlanIn(In):
     auto_rollback: Flag = True
     auto_ramp: Flag = False
     auto_promote: Flag = False
+    aa: Annotated[Flag, Field(description="Compare the control with itself.")] = False
     requests_per_day: Annotated[Number | None, Field(description="For the warnings.")] = None
     units_per_day: Annotated[Number | None, Field(description="For the warnings.")] = None
     dry_run: Flag = False
@@ -140,6 +144,37 @@ class RecordedIn(In):
     arms: list[ArmIn]
 
 
+class StreamSumsIn(In):
+    """What came of one stream of a watched version in one hour."""
+
+    stream: str
+    hour: Annotated[Whole, Field(description="Since 1970, in UTC.")]
+    counts: dict[str, Whole] = Field(default_factory=dict)
+    levels: dict[str, Whole] = Field(default_factory=dict)
+    missing: Whole = 0
+    total: Number = 0.0
+    squares: Number = 0.0
+
+
+class MarkIn(In):
+    """What was predicted for a request whose true answer comes later."""
+
+    request: str
+    prediction: str
+    confidence: Number | None = None
+
+
+class SampledIn(In):
+    """What was sampled of one watched version."""
+
+    model: str
+    number: str
+    fingerprint: Annotated[str, Field(description="Of the references it is counted in.")]
+    streams: list[StreamSumsIn] = Field(default_factory=list)
+    unbinned: dict[str, Whole] = Field(default_factory=dict)
+    marks: list[MarkIn] = Field(default_factory=list)
+
+
 class ResultsIn(In):
     """What a worker recorded since it last told."""
 
@@ -147,6 +182,7 @@ class ResultsIn(In):
     sequence: Annotated[Whole, Field(description="1, 2, 3… without a gap.")]
     recorded: list[RecordedIn]
     dropped: Whole = 0
+    sampled: list[SampledIn] = Field(default_factory=list)
 
 
 @ROUTES.add("POST", "/experiments", policy=Action.DEPLOY, gives=Experiment, status=201)

@@ -3,16 +3,14 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
-from herdbook.core.access import Action, everything
+from herdbook.core.access import Action
 from herdbook.errors import HerdbookError, SchemaMismatch, Unavailable
 from herdbook.server.answers import caller, json_text, register
 from herdbook.server.auth import Gate
 from herdbook.server.log import logger
-from herdbook.server.metrics import Metrics
+from herdbook.server.observing import Observer
 from herdbook.server.routing import Bare, Open
 from herdbook.storage.sql.schema import HEAD
-
-_SERVER = everything("server")
 
 
 async def healthz(request: Request) -> Response:  # noqa: ARG001
@@ -48,11 +46,13 @@ async def _is_known(request: Request) -> bool:
 
 
 async def metrics(request: Request) -> Response:
-    """Give the server's metrics as Prometheus reads them; no model is named in them."""
+    """Give the server's metrics and the register's as Prometheus reads them.
+
+    They name models, so whoever asks must be allowed to see all of them.
+    """
     caller(request).actor.allow(Action.READ)
-    kept: Metrics = request.app.state.metrics
-    kept.head(await register(request).read(_SERVER, lambda work: work.events.head().seq))
-    return Response(kept.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+    observer: Observer = request.app.state.observer
+    return Response(await observer.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 async def description(request: Request) -> Response:

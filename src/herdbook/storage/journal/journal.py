@@ -5,13 +5,15 @@ import mmap
 import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import astuple, fields
 from itertools import chain
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from uuid import uuid4
 
 from herdbook.errors import Corrupt
-from herdbook.services.folding import Label, Record
+from herdbook.services.columns import RECORD, SIZE
+from herdbook.services.folding import Label, Meaning, Record, SampleLabel
 from herdbook.storage.journal import holding
 from herdbook.storage.journal.layout import (
     DROPPED_AT,
@@ -20,8 +22,6 @@ from herdbook.storage.journal.layout import (
     LABELS_LIMIT,
     NUMBER,
     PAGE,
-    RECORD,
-    SIZE,
     STATES_AT,
     Sizes,
     State,
@@ -106,10 +106,9 @@ class Journal:
 
     # --- labels ---
 
-    def add_label(self, label: Label) -> bool:
+    def add_label(self, label: Meaning) -> bool:
         """Keep what the next label means; False when there is no room."""
-        words = [label.experiment, label.phase, label.arm, label.metric]
-        line = json.dumps(words, separators=(",", ":")).encode()
+        line = json.dumps(astuple(label), separators=(",", ":")).encode()
         end = self._labels_end + len(line)
         if end + 1 > self.sizes.ring_at:
             return False
@@ -118,14 +117,13 @@ class Journal:
         self._labels_end = end + 1
         return True
 
-    def labels(self) -> list[Label]:
+    def labels(self) -> list[Meaning]:
         """Give what labels mean; the first, which means nothing, included."""
         lines = self.ring[LABELS_AT : self.sizes.ring_at].split(b"\n")[:-1]
-        found = [Label("", 0, "")]
+        found: list[Meaning] = [Label("", 0, "")]
         for line in lines[:LABELS_LIMIT]:
             try:
-                experiment, phase, arm, metric = json.loads(line)
-                found.append(Label(str(experiment), int(phase), str(arm), str(metric)))
+                found.append(_meaning(json.loads(line)))
             except (ValueError, TypeError, OverflowError, RecursionError):
                 found.append(found[0])
         return found
@@ -160,16 +158,20 @@ class Journal:
 
     def records(self, start: int, stop: int) -> Iterable[Record]:
         """Give the records between two places that are there."""
-        return chain.from_iterable(self._whole(*piece) for piece in self._pieces(start, stop))
+        return chain.from_iterable(map(RECORD.iter_unpack, self.pieces(start, stop)))
 
-    def _whole(self, first: int, last: int) -> Iterable[Record]:
+    def pieces(self, start: int, stop: int) -> Iterator[bytes]:
+        """Give the records between two places that are there, as they lie in the ring."""
+        return (self._whole(*piece) for piece in self._pieces(start, stop))
+
+    def _whole(self, first: int, last: int) -> bytes:
         at, lap = self.offset(first), self.lap(first)
         piece = self.ring[at : at + (last - first) * SIZE]
-        found: Iterator[Record] = RECORD.iter_unpack(piece)
         laps = _laps(piece)
         if laps.count(lap) == len(laps):
-            return found
-        return (record for record in found if record[5] == lap)
+            return piece
+        kept = (at * SIZE for at, found in enumerate(laps) if found == lap)
+        return b"".join(piece[at : at + SIZE] for at in kept)
 
     def _laps(self, first: int, last: int) -> list[int]:
         at = self.offset(first)
@@ -203,6 +205,16 @@ class Journal:
         holding.let_go(self._fd)
 
 
+def _meaning(words: list[Any]) -> Meaning:
+    """Read a label: four words are an arm's, five those of a stream of samples."""
+    if len(words) == len(fields(Label)):
+        experiment, phase, arm, metric = words
+        return Label(str(experiment), int(phase), str(arm), str(metric))
+    model, number, stream, category, served = words
+    category = None if category is None else str(category)
+    return SampleLabel(str(model), str(number), str(stream), category, bool(served))
+
+
 def _laps(piece: bytes) -> list[int]:
     """Give the numbers that records end with."""
     words = SIZE // 4
@@ -211,7 +223,7 @@ def _laps(piece: bytes) -> list[int]:
 
 def create(
     folder: Path,
-    labels: Iterable[Label],
+    labels: Iterable[Meaning],
     *,
     owner: Mapping[str, str],
     sizes: Sizes | None = None,

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Self
 
 from herdbook.errors import Corrupt
+from herdbook.services.columns import SIZE
 
 MAGIC: Final = b"herdjrnl"
 VERSION: Final = 1
@@ -29,9 +30,6 @@ ENDED_AT: Final = 2056
 STATES_AT: Final = (PAGE, 2 * PAGE)
 LABELS_AT: Final = 3 * PAGE
 
-# unit, time, confidence, label, flags, lap: written in this order.
-RECORD: Final = struct.Struct("=QddHHI")
-SIZE: Final = RECORD.size
 NUMBER: Final = struct.Struct("@Q")
 LABELS_LIMIT: Final = 1 << 16
 

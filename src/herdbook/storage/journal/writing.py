@@ -7,10 +7,15 @@ up asks for the next one, under a lock that is held for a moment.
 
 import math
 import threading
+import time as clock
 from collections.abc import Callable
+from itertools import islice
 from operator import length_hint
 from typing import Any, Final, NamedTuple
 
+from herdbook.core.sampling import HOUR_SECONDS
+from herdbook.services import columns
+from herdbook.services.columns import RECORD, SIZE
 from herdbook.services.folding import (
     BEGAN,
     CONFIDENT,
@@ -18,16 +23,17 @@ from herdbook.services.folding import (
     FINISHED,
     MEASURED,
     NO_NUMBER,
+    SAMPLED,
     STARTED,
     TIME,
     UNIT,
     VOID,
 )
 from herdbook.storage.journal.journal import Journal
-from herdbook.storage.journal.layout import RECORD, SIZE
 
 _pack: Final = RECORD.pack_into
 _BOTH: Final = TIME | CONFIDENT
+_SAMPLED_BOTH: Final = SAMPLED | CONFIDENT
 _WITHOUT_TIME: Final = ~TIME
 _WITHOUT_CONFIDENCE: Final = ~CONFIDENT
 # The ring is given out in so many runs, of which the last one may be unused when it is full.
@@ -63,6 +69,8 @@ class Writer:
         self._owed: dict[int, int] = {}
         self._full = _NONE, -1
         self.unheld = 0
+        self.hour = 0
+        self.look_at_the_clock()
 
     def result(
         self,
@@ -120,6 +128,87 @@ class Writer:
         """Say that a call that began ends without a result."""
         if began and not self._put(0, 0.0, label, FINISHED):
             self._owe(label)
+
+    def sample(
+        self,
+        label: int,
+        value: float | None,
+        confidence: float | None = None,
+        hour: int | None = None,
+    ) -> bool:
+        """Record a sample of a version that is watched; gives whether there was room.
+
+        Args:
+            label: of its stream.
+            value: any number; one that is NaN, infinite or none counts as missing.
+            confidence: beside it, recorded with it.
+            hour: when it came, since 1970 in UTC; now when left out.
+        """
+        run = self._run
+        at = -1
+        try:
+            if hour is None:
+                hour = self.hour
+            at = run[0]()
+            if confidence is None:
+                _pack(run[1], at, hour, value, 0.0, label, SAMPLED, run[2])
+            else:
+                _pack(run[1], at, hour, value, confidence, label, _SAMPLED_BOTH, run[2])
+        except Exception:  # noqa: BLE001 - as above
+            flags = SAMPLED if confidence is None else _SAMPLED_BOTH
+            sure = 0.0 if confidence is None else confidence
+            return self._again(run, at, (hour, value, sure, label, flags))
+        return True
+
+    def samples(
+        self,
+        labels: Any,
+        values: Any,
+        confidences: Any = None,
+        hours: Any = None,
+    ) -> int:
+        """Record many samples; gives how many found room: the first so many.
+
+        Args:
+            labels: one for all, or an array.
+            values: as those of `sample`, in an array, which is the quickest, or any sequence.
+            confidences: one for each value, or None.
+            hours: one for all, or an array; now when left out.
+        """
+        held = columns.numbers(values)
+        sure = None if confidences is None else columns.numbers(confidences)
+        hours = self.hour if hours is None else hours
+        if held is None or (confidences is not None and (sure is None or len(sure) != len(held))):
+            return self._one_by_one(labels, values, confidences, hours)
+        flags = SAMPLED if sure is None else _SAMPLED_BOTH
+        every = {"hour": hours, "value": held, "label": labels, "flags": flags}
+        every["confidence"] = 0.0 if sure is None else sure
+        done, count = 0, len(held)
+        while done < count:
+            run = self._run
+            # In one step for all threads, and side by side.
+            places = list(islice(run.places, count - done))
+            if places:
+                end = done + len(places)
+                cut = [(name, _cut(part, done, end)) for name, part in every.items()]
+                columns.write(run.ring, places[0], run.lap, count=len(places), columns=cut)
+                done = end
+            elif self._more(run) is None:
+                break
+        return done
+
+    def _one_by_one(self, labels: Any, values: Any, confidences: Any, hours: Any) -> int:
+        for done, value in enumerate(values):
+            # Asked before: what finds no room is tried again by whoever asked, and no drop.
+            if not length_hint(self._run.places) and self._more(self._run) is None:
+                return done
+            sure = None if confidences is None else confidences[done]
+            self.sample(_cut_one(labels, done), value, sure, _cut_one(hours, done))
+        return len(values)
+
+    def look_at_the_clock(self) -> None:
+        """Note the hour in which samples come from now on."""
+        self.hour = int(clock.time()) // HOUR_SECONDS
 
     def _put(self, unit: int, value: float, label: int, flags: int) -> bool:
         run = self._run
@@ -224,6 +313,7 @@ class Writer:
     def attach(self, journal: Journal) -> None:
         """Write into a journal from now on."""
         with self._lock:
+            self.look_at_the_clock()
             self._full = _NONE, -1
             self._journal = journal
             self._limit = journal.state.tail
@@ -267,6 +357,15 @@ class Writer:
         self._run, self._journal, self._limit = _NONE, None, 0
         self._owed, self.unheld = {}, 0
         self._full = _NONE, -1
+
+
+def _cut(part: Any, start: int, end: int) -> Any:
+    """Give some of a column; what is one for all stays."""
+    return part[start:end] if hasattr(part, "__len__") else part
+
+
+def _cut_one(part: Any, at: int) -> int:
+    return int(part[at]) if hasattr(part, "__len__") else part
 
 
 def _used_up(run: _Run) -> int:

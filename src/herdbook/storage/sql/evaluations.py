@@ -1,24 +1,28 @@
 """Scores and operational sums in the database."""
 
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from herdbook.core.evaluations import Metric, Observation, Operational
-from herdbook.core.models import Version
+from herdbook.core.access import Actor
+from herdbook.core.evaluations import Metric, Observation, Operational, Served
+from herdbook.core.models import Status, Version
 from herdbook.core.pages import Page, page_position, page_token
+from herdbook.storage.sql import search
 from herdbook.storage.sql.rows import micros, moment
-from herdbook.storage.sql.tables import metrics, operational, scores
+from herdbook.storage.sql.tables import metrics, models, operational, scores, versions
 from herdbook.storage.sql.versions import SqlVersions
 
 
 class SqlEvaluations:
     """Scores and operational averages."""
 
-    def __init__(self, connection: Connection, versions: SqlVersions) -> None:
+    def __init__(self, connection: Connection, by: Actor, versions: SqlVersions) -> None:
         self._connection = connection
+        self._by = by
         self._versions = versions
 
     def _id(self, version: Version) -> int:
@@ -80,6 +84,22 @@ class SqlEvaluations:
             confidence=row.confidence / row.judged if row.judged else None,
             error_rate=row.errors / row._mapping["count"],
         )
+
+    def served(self, *, limit: int) -> Sequence[Served]:
+        """Give what versions served, the `limit` registered last first."""
+        asked = (
+            select(operational, models.c.name.label("model"), versions.c.number)
+            .join(versions, versions.c.id == operational.c.version_id)
+            .join(models, models.c.id == versions.c.model_id)
+            .where(versions.c.visible == 1, versions.c.status != Status.ARCHIVED)
+            .order_by(versions.c.id.desc())
+            .limit(limit)
+        )
+        if not self._by.sees_all():
+            asked = asked.where(search.visible(self._by.grants))
+        rows = self._connection.execute(asked).mappings()
+        names = [field.name for field in fields(Served)]
+        return [Served(**{name: row[name] for name in names}) for row in rows]
 
 
 def _row(own: int, metric: Metric) -> dict[str, Any]:

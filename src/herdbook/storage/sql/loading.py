@@ -34,6 +34,7 @@ from herdbook.storage.sql.tables import (
     versions,
 )
 from herdbook.storage.sql.trying import Trying
+from herdbook.storage.sql.watching import Watching
 
 SUMS: Final = ("count", "errors", "timed", "time_ms", "judged", "confidence")
 
@@ -48,6 +49,7 @@ class Loading:
         self._connection = connection
         self._holding = Holding(connection, now)
         self._trying = Trying(connection, now)
+        self._watching = Watching(connection)
 
     def add(self, records: Sequence[Record]) -> None:
         """Add records of one kind; what they name was added before."""
@@ -65,6 +67,7 @@ class Loading:
             "batch": self._trying.add_batches,
             "delta": self._trying.add_deltas,
             "worker": self._trying.add_workers,
+            **self._watching.adders(),
             "event": self._add_events,
         }
         try:

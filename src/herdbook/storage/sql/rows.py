@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, Table, tuple_
+from sqlalchemy import Connection, Select, Table, func, select, tuple_
 
 from herdbook.core import wire
 from herdbook.core.models import Version
@@ -49,6 +49,14 @@ def inserting(connection: Connection, table: Table) -> Any:
     if connection.dialect.name == "sqlite":
         return import_module("sqlalchemy.dialects.sqlite").insert(table)
     return import_module("sqlalchemy.dialects.postgresql").insert(table)
+
+
+def continuing(connection: Connection, table: Table) -> None:
+    """Let the ids of new rows of a table go on after those that were given to rows by hand."""
+    if connection.dialect.name == "postgresql":  # SQLite goes on after the highest anyway
+        sequence = func.pg_get_serial_sequence(table.name, "id")
+        highest = select(func.max(table.c.id)).scalar_subquery()
+        connection.execute(select(func.setval(sequence, highest)))
 
 
 def each(

@@ -16,8 +16,18 @@ from sqlalchemy import Connection, Select, exists, select
 
 from herdbook.core.transfer import LONG, Record
 from herdbook.core.wire import dumps
-from herdbook.storage.sql import engine
+from herdbook.storage.sql import engine, packing
 from herdbook.storage.sql.binding import bind
+from herdbook.storage.sql.drift_episodes import shown
+from herdbook.storage.sql.drift_tables import (
+    drift_episodes,
+    drift_hours,
+    drift_marks,
+    drift_references,
+    drift_scores,
+    drift_settings,
+    monitors,
+)
 from herdbook.storage.sql.experiment_tables import (
     batches,
     deltas,
@@ -152,6 +162,54 @@ def _worker_text(row: Any) -> str:
     return dumps(said | {"at": moment(row.at)})
 
 
+def _settings_text(row: Any) -> str:
+    return f'{dumps({"model": row.name})[:-1]},"doc":{row.doc}}}'
+
+
+def _monitor_text(row: Any) -> str:
+    said = {"model": row.model, "number": row.number, "fingerprint": row.fingerprint}
+    said |= {"frozen_at": moment(row.frozen_at)}
+    return f'{dumps(said)[:-1]},"references":{row.doc},"state":{row.state}}}'
+
+
+def _hour_text(row: Any) -> str:
+    said = {name: row._mapping[name] for name in ("model", "number", "stream", "hour")}
+    said |= {"counts": list(packing.unpacked(row.counts))}
+    return dumps(said | {name: row._mapping[name] for name in ("missing", "total", "squares")})
+
+
+def _score_text(row: Any) -> str:
+    return dumps({name: row._mapping[name] for name in _SCORE})
+
+
+_SCORE: Final = ("model", "number", "hour", "total", "checks")
+
+
+def _episode_text(row: Any) -> str:
+    # It goes by the same id wherever it is: events and commands have named it.
+    return f'{{"doc":{dumps(json.loads(row.doc) | {"id": shown(row.id)})}}}'
+
+
+def _mark_text(row: Any) -> str:
+    said = {name: row._mapping[name] for name in _MARK}
+    said |= {"at": moment(row.at)}
+    if row.answer is not None:
+        said |= {"answer": row.answer, "answered_at": moment(row.answered_at)}
+    return dumps(said)
+
+
+_MARK: Final = ("model", "number", "request", "prediction", "confidence")
+
+
+def _of_monitor(table: Any) -> Select[Any]:
+    return (
+        select(table, models.c.name.label("model"), versions.c.number)
+        .join(monitors, monitors.c.id == table.c.monitor_id)
+        .join(versions, versions.c.id == monitors.c.version_id)
+        .join(models, models.c.id == versions.c.model_id)
+    )
+
+
 def _of_experiment(table: Any) -> Select[Any]:
     return select(table, experiments.c.name).join(
         experiments, experiments.c.id == table.c.experiment_id
@@ -188,6 +246,18 @@ _EXPERIMENTS = select(
     evidence.c.doc.label("state"),
     evidence.c.evaluation,
 ).outerjoin(evidence, evidence.c.experiment_id == experiments.c.id)
+_SETTINGS = select(drift_settings, models.c.name).join(
+    models, models.c.id == drift_settings.c.model_id
+)
+_MONITORS = (
+    select(monitors, drift_references.c.doc, models.c.name.label("model"), versions.c.number)
+    .join(drift_references, drift_references.c.monitor_id == monitors.c.id)
+    .join(versions, versions.c.id == monitors.c.version_id)
+    .join(models, models.c.id == versions.c.model_id)
+)
+_HOUR_KEYS = (drift_hours.c.monitor_id, drift_hours.c.stream, drift_hours.c.hour)
+_SCORE_KEYS = (drift_scores.c.monitor_id, drift_scores.c.hour)
+_MARK_KEYS = (drift_marks.c.version_id, drift_marks.c.request)
 _DUMPED: Final[tuple[tuple[str, Select[Any], tuple[Any, ...], Callable[[Any], str]], ...]] = (
     ("model", select(models), (models.c.id,), _model_text),
     ("manifest", select(manifests).where(_HELD), (manifests.c.digest,), _manifest_text),
@@ -201,5 +271,11 @@ _DUMPED: Final[tuple[tuple[str, Select[Any], tuple[Any, ...], Callable[[Any], st
     ("batch", _of_experiment(batches), (batches.c.experiment_id, batches.c.number), _batch_text),
     ("delta", _of_experiment(deltas), (deltas.c.id,), _delta_text),
     ("worker", select(workers), (workers.c.name, workers.c.by), _worker_text),
+    ("drift_settings", _SETTINGS, (drift_settings.c.model_id,), _settings_text),
+    ("episode", select(drift_episodes), (drift_episodes.c.id,), _episode_text),
+    ("monitor", _MONITORS, (monitors.c.id,), _monitor_text),
+    ("drift_hour", _of_monitor(drift_hours), _HOUR_KEYS, _hour_text),
+    ("drift_score", _of_monitor(drift_scores), _SCORE_KEYS, _score_text),
+    ("mark", _of_version(drift_marks), _MARK_KEYS, _mark_text),
     ("event", select(events), (events.c.seq,), _event_text),
 )

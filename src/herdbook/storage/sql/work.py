@@ -14,6 +14,7 @@ from herdbook.errors import HerdbookError
 from herdbook.storage.sql.access import SqlReplays, SqlTokens
 from herdbook.storage.sql.artifacts import SqlArtifacts
 from herdbook.storage.sql.deployments import SqlDeployments
+from herdbook.storage.sql.drift import SqlDrift
 from herdbook.storage.sql.engine import Database, savepoint
 from herdbook.storage.sql.evaluations import SqlEvaluations
 from herdbook.storage.sql.events import SqlEvents
@@ -45,7 +46,7 @@ class SqlWork:
         self.versions = SqlVersions(connection, by, self.models)
         self.deployments = SqlDeployments(connection, by, self.models, self.versions)
         self.lineage = SqlLineage(connection, by, self.versions)
-        self.evaluations = SqlEvaluations(connection, self.versions)
+        self.evaluations = SqlEvaluations(connection, by, self.versions)
         self.events = SqlEvents(connection, by)
         self.webhooks = SqlWebhooks(connection, by)
         self.tokens = SqlTokens(connection)
@@ -53,6 +54,7 @@ class SqlWork:
         self.transfer = SqlTransfer(connection, self._now)
         self.artifacts = SqlArtifacts(connection, by, self.versions, self._now)
         self.experiments = SqlExperiments(connection, by, self.models, self._now)
+        self.drift = SqlDrift(connection, by, self.models, self.versions)
 
     @property
     def by(self) -> Actor:
