@@ -12,8 +12,9 @@ needed, so whatever bins hold are counts that any number of processes add up.
 
 Three things would break that and are allowed for: a reference is itself a sample (`slack`, two
 standard errors of `c`), values depend on their neighbours (`tau`, as many of them are worth one),
-and a day has its hours (the bins of the part of the day, see `services.references`). Bets are on 0.2
-standard deviations and more: a shift below a tenth of one is never told of, however long it lasts.
+and a day has its hours (the bins of the part of the day, see `services.references`). Bets are on
+0.2 standard deviations and more: a shift below a tenth of one is never told of, however long it
+lasts.
 
 References: Shin, Ramdas and Rinaldo, "E-detectors: a nonparametric framework for sequential change
 detection", New England Journal of Statistics in Data Science 2 (2023); Sokal, "Monte Carlo methods
