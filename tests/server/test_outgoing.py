@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import hmac
 import ipaddress
+import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from cloudevents.core.bindings.http import HTTPMessage, from_http_event
 
 from herdbook.bootstrap import LocalDoor
 from herdbook.core.access import everything
@@ -219,6 +221,25 @@ def test_an_event_is_delivered_once_and_signed(database: Database, tmp_path: Pat
     assert headers["Idempotency-Key"] == str(delivery.id)
     assert (delivery.attempts, delivery.problem) == (1, "")
     assert delivery.delivered_at is not None
+
+
+def test_a_delivery_is_a_cloud_event_to_whoever_reads_those(database: Database) -> None:
+    book = Herdbook(LocalDoor(database, everything("curator")))
+    with listening() as listener:
+        book.webhooks.create(listener.url, actions=["alias.moved"])
+        book.models.register("majora")
+        book.deployments.promote("majora:v1")
+
+        asyncio.run(outbox(database, private=True).deliver())
+
+        [(headers, body)] = listener.heard
+    message = HTTPMessage(headers=dict(headers), body=body)
+    told, event = from_http_event(message), book.events.list(action="alias.moved").items[0]
+    assert told.get_type() == "herdbook.alias.moved"
+    assert told.get_subject() == "majora:v1"
+    assert told.get_id() == event.hash
+    assert told.get_time() == event.at
+    assert told.get_data() == json.loads(body)
 
 
 def test_a_refused_delivery_is_tried_again_later(database: Database) -> None:

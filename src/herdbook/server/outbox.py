@@ -18,6 +18,7 @@ from herdbook.core.events import Event
 from herdbook.core.ports import Work
 from herdbook.core.webhooks import Delivery, Webhook
 from herdbook.errors import HerdbookError
+from herdbook.protocols import cloudevents
 from herdbook.server import outgoing, replays
 from herdbook.server.log import logger
 from herdbook.server.metrics import Metrics
@@ -107,6 +108,7 @@ class Outbox:
                 "Herdbook-Event": event.action,
                 "Idempotency-Key": str(delivery.id),
                 webhooks.SIGNATURE_HEADER: webhooks.signature(secret, timestamp=stamp, body=body),
+                **cloudevents.headers(event),
             },
             private=self._private,
         )
