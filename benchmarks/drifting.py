@@ -27,7 +27,7 @@ from benchmarks.drift_worlds import BEFORE, PER_HOUR, QUIET, SCENARIOS, Array, S
 from herdbook.core.drift import Settings, State, StreamState
 from herdbook.core.references import Reference
 from herdbook.core.sampling import Hour, StreamSums
-from herdbook.services import drifting, references
+from herdbook.services import drifting, references, windows
 from herdbook.services.drifting import Detector
 
 BATCH: Final = 10
@@ -177,7 +177,7 @@ def seeds(scenario: Scenario, run: int) -> list[int]:
         if scenario.shown not in hours or "prediction" not in hours:
             hours = {**hours, "prediction": hours[scenario.shown]}
             made = {**made, "prediction": made[scenario.shown]}
-        parts = drifting.literal(made, hours, SETTINGS)
+        parts = windows.literal(made, hours, SETTINGS)
         if parts is not None and drifting.score_of(parts, SETTINGS) > LITERAL:
             found.append(end)
     return found

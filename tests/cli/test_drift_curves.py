@@ -111,3 +111,13 @@ def test_where_nothing_came_the_reference_is_drawn_alone() -> None:
 
     assert "last 24 hours (0)" in lines[0]
     assert all(line.endswith("0.0%") for line in lines[1:])
+
+
+@pytest.mark.parametrize("room", [60, 80, 100])
+def test_drawings_are_as_wide_as_the_terminal_at_most(room: int) -> None:
+    found = distribution(references.numeric([float(at) for at in range(1_000)]))
+    scored = Scores([DriftPoint(hour=NOW, score=0.4, values=9)], 168, NOW, (0.1, 0.3, 0.5))
+
+    lines = [*drawn(scored, room=room), *distribution_lines(found, room=room)]
+
+    assert room - 20 < max(map(len, lines)) <= room

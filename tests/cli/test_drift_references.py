@@ -119,6 +119,10 @@ SLIPS: list[tuple[str, Named, str]] = [
     ),
     ("score,at\n" + "1,2026-01-01\n" * 30 + "1,soon\n", Named(prediction="score", at="at"),
      "row 31: at 'soon' is not a time"),
+    ("score\n" + "1.5\n" * 30 + "oops\n", SCORE,
+     "score holds 30 numbers, and 'oops' in row 31: leave it empty where there is none, or say "
+     "--categorical score"),
+    ("confidence\n" + "87\n88\n" * 30, Named(), "confidence is 87 to 88; a confidence is 0 to 1"),
 ]  # fmt: skip
 
 
@@ -138,7 +142,7 @@ def test_what_is_no_file_of_its_kind_is_said(tmp_path: Path) -> None:
         ("a.parquet", b"PAR1 not at all", Invalid, "is no Parquet"),
         ("a.npy", b"nothing", Invalid, "cannot be read"),
         ("a.npz", b"PK\x03\x04 nothing", Invalid, "cannot be read"),
-        ("a.csv", b"score\n\xff\xfe\n", Invalid, "cannot be read as text"),
+        ("a.csv", b"score\n\xff\xfe\n", Invalid, "not UTF-8 .byte 0xff.; save it as UTF-8"),
         ("a.json", b"{}", Invalid, "ends in none of .csv"),
     ]
     for name, content, kind, told in cases:
@@ -147,6 +151,40 @@ def test_what_is_no_file_of_its_kind_is_said(tmp_path: Path) -> None:
             Columns(tmp_path / name)
     with pytest.raises(NotFound, match=r"no file 'b\.csv'"):
         Columns(tmp_path / "b.csv")
+    (tmp_path / "c.csv").mkdir()
+    with pytest.raises(Invalid, match=r"'c\.csv' is a folder"):
+        Columns(tmp_path / "c.csv")
+
+
+def test_vectors_are_no_stream_and_it_is_said_what_is(tmp_path: Path) -> None:
+    parquet.write_table(pa.table({"emb": [[1.0, 2.0]] * 30}), tmp_path / "a.parquet")
+
+    with pytest.raises(Invalid, match="emb holds vectors: watch a number made of each"):
+        references_of(Columns(tmp_path / "a.parquet"), Named(features=["emb"]))
+
+
+def test_numbers_among_texts_are_names_where_they_are_said_to_be(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("score\n" + "1\n" * 30 + "1b\n")
+
+    found = references_of(
+        Columns(tmp_path / "a.csv"), Named(prediction="score", categorical=["score"])
+    )
+
+    assert found["prediction"].categories == ("1", "1b")
+
+
+def test_a_reference_that_will_hardly_see_anything_is_told_of(run: Run, tmp_path: Path) -> None:
+    run("add", "gnn", "v2.1.0")
+    (tmp_path / "sorted.csv").write_text("prediction\n" + "".join(f"{at}\n" for at in range(999)))
+    (tmp_path / "named.csv").write_text("prediction\n" + "".join(f"n{at}\n" for at in range(999)))
+
+    ordered, named = (
+        run("drift", "reference", REF, name, "--dry-run") for name in ("sorted.csv", "named.csv")
+    )
+
+    assert "If they were sorted, freeze them in the order in which they came" in ordered.err
+    assert "250 categories and 749 of others" in named.out
+    assert "749 of 999 values are none of the 250 most frequent categories" in named.err
 
 
 def test_arrays_that_are_no_columns_are_refused(tmp_path: Path) -> None:

@@ -237,6 +237,7 @@ def test_values_that_stop_coming_are_drift_themselves(worker: Worker) -> None:
     said = worker.register.read(drift.report, REF)
 
     assert said.alert_triggered
+    assert said.level is Level.CRITICAL
     gone = next(each for each in said.streams if each.stream == PREDICTION)
     assert (gone.values, gone.missing, gone.missing_share, gone.ks) == (0, 200, 1.0, None)
     assert gone.warnings == ("all values of the last 24 hours are missing",)
@@ -261,13 +262,16 @@ def test_categories_drift_too_and_new_ones_are_counted_as_others(register: Regis
     worker = Worker(register, watched(register, prediction=references.categorical(before)))
     for _ in range(10):
         worker.tell(["bearing"] * 24 + ["pump"] * 12 + ["valve"] * 4)
-    assert not register.read(drift.report, REF).alert_triggered
+    said = register.read(drift.report, REF)
+    assert (said.alert_triggered, said.current_drift_score) == (False, 0)
 
     for _ in range(5):
         worker.tell(["bearing"] * 20 + ["rotor"] * 20)
 
     said = register.read(drift.report, REF)
     assert said.alert_triggered
+    assert said.level is Level.CRITICAL
+    assert actions(register)[-1] == "drift.retrain"
     assert said.streams[0].chi_square is not None
     assert said.streams[0].chi_square > 10
     assert "others" in {each.what for each in said.streams[0].moved}
@@ -446,6 +450,7 @@ def test_settings_are_a_models_own(register: Register) -> None:
     [
         (Settings(weights=(0.5, 0.5, 0.5)), "sum to 1"),
         (Settings(thresholds=(0.3, 0.2, 0.5)), "rise"),
+        (Settings(weights=(0.2, 0.4, 0.4)), "no proof alone"),
         (Settings(run_length=10.0), "run_length"),
         (Settings(window=0), "window"),
         (Settings(window=20), "never holds"),

@@ -117,7 +117,9 @@ def show(
                 {"plot": str(output)}, ids=[str(output)], text=lambda: f"{output} is drawn."
             )
             return
-        drawn = _plots(book, found, stream) if (plot or stream) and not session.as_json else []
+        drawn = (
+            _plots(session, book, found, stream) if (plot or stream) and not session.as_json else []
+        )
     session.answer(
         found,
         ids=[drift_texts.level_of(found)],
@@ -131,15 +133,15 @@ def _stream(found: Report, stream: str) -> str:
     return stream or (PREDICTION if PREDICTION in names or not names else names[0])
 
 
-def _plots(book: "Herdbook", found: Report, stream: str) -> list[str]:
+def _plots(session: Session, book: "Herdbook", found: Report, stream: str) -> list[str]:
     name = drift_texts.name_of(found)
     distribution = book.drift.distribution(name, _stream(found, stream))
     return [
         "",
         "score",
-        *score_lines(_scores(book, name)),
+        *score_lines(_scores(book, name), room=session.look.width),
         "",
-        *distribution_lines(distribution),
+        *distribution_lines(distribution, room=session.look.width),
     ]
 
 
@@ -171,7 +173,8 @@ def history(session: Session, ref: str, hours: int, *, plot: bool) -> None:
     """Show a version's drift hour by hour, in UTC, oldest first."""
     with session.book() as book:
         found = book.drift.history(ref, hours=hours)
-        drawn = score_lines(_scores(book, book.get(ref).ref, hours)) if plot else []
+        scores = _scores(book, book.get(ref).ref, hours) if plot else None
+        drawn = score_lines(scores, room=session.look.width) if scores else []
     session.answer(
         found,
         ids=[drift_texts.hour_text(point.hour) for point in found.items],

@@ -14,6 +14,7 @@ WIDTH: Final = 84
 HEIGHT: Final = 8
 ROWS: Final = 16
 _BAR: Final = 24
+_LEAST_BAR: Final = 8
 _EIGHTHS: Final = " ▁▂▃▄▅▆▇█"
 _ACROSS: Final = " ▏▎▍▌▋▊▉█"
 _TAIL: Final = 0.005
@@ -58,9 +59,14 @@ class Scores:
     thresholds: Sequence[float]
 
 
-def score_lines(scores: Scores) -> list[str]:
-    """Draw the score: the highest of each column's hours, 0 to 1 upwards, thresholds dotted."""
-    width = min(WIDTH, scores.hours)
+def score_lines(scores: Scores, *, room: int = 0) -> list[str]:
+    """Draw the score: the highest of each column's hours, 0 to 1 upwards, thresholds dotted.
+
+    Args:
+        scores: by hour.
+        room: columns of the terminal; 0 for as many as it takes.
+    """
+    width = min(WIDTH, scores.hours, max(_LEAST_BAR, room - 6) if room else WIDTH)
     tops: list[float | None] = [None] * width
     for point in scores.points:
         at = width - 1 - (scores.now - point.hour) * width // scores.hours
@@ -181,15 +187,22 @@ def _categories(found: Distribution, most: int) -> list[Band]:
     return rows[:most]
 
 
-def distribution_lines(found: Distribution) -> list[str]:
-    """Draw a stream's reference and its last hours as bars beside each other."""
+def distribution_lines(found: Distribution, *, room: int = 0) -> list[str]:
+    """Draw a stream's reference and its last hours as bars beside each other.
+
+    Args:
+        found: both.
+        room: columns of the terminal; 0 for as many as it takes.
+    """
     rows = [row for row in bands(found) if row.low is not None or row.reference or row.current]
     longest = max((max(row.reference, row.current) for row in rows), default=0.0) or 1.0
     size = max(max((len(row.what) for row in rows), default=0), len(found.stream))
     reference, late = f"reference ({sum(found.reference):,})", _late(found)
-    lines = [f"{found.stream:{size}}  {reference:{_BAR + 8}}  {late}"]
+    # Beside the bars of a row stand its name, two shares and what parts them.
+    bar = min(_BAR, max(_LEAST_BAR, (room - size - 18) // 2)) if room else _BAR
+    lines = [f"{found.stream:{size}}  {reference:{bar + 8}}  {late}"]
     for row in rows:
-        one, two = (_bar(share, longest) for share in (row.reference, row.current))
+        one, two = (_bar(share / longest, bar) for share in (row.reference, row.current))
         lines.append(
             f"{row.what:>{size}} ▏{one} {row.reference:6.1%} ▏{two} {row.current:6.1%}".rstrip()
         )
@@ -200,9 +213,9 @@ def _late(found: Distribution) -> str:
     return f"last {found.hours} hours ({sum(found.current):,})"
 
 
-def _bar(share: float, longest: float) -> str:
-    eighths = round(share / longest * _BAR * 8)
+def _bar(share: float, room: int) -> str:
+    eighths = round(share * room * 8)
     # What is there at all is seen.
     eighths = max(eighths, 1) if share else 0
     whole, rest = divmod(eighths, 8)
-    return ("█" * whole + (_ACROSS[rest] if rest else "")).ljust(_BAR)
+    return ("█" * whole + (_ACROSS[rest] if rest else "")).ljust(room)

@@ -15,6 +15,8 @@ body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(
   max-width: 62rem; margin: 2rem auto; padding: 0 1rem; overflow-wrap: anywhere; }
 table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; padding: .25rem .6rem; border-bottom: 1px solid var(--rule); }
+th, td { white-space: nowrap; } .wide { overflow-x: auto; }
+td:first-child { white-space: normal; min-width: 9rem; }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
 section { border-top: 2px solid var(--rule); margin-top: 1.5rem; }
 .drift { color: var(--bad); font-weight: 600; } .faint { color: var(--faint); }
@@ -66,7 +68,8 @@ def _overview(found: Check) -> str:
     )
     heads = ("Distance", "p", "PSI", "Missing", "Reference", "Now")
     head = "<th>Column</th><th>Said</th>" + "".join(f"<th class='n'>{h}</th>" for h in heads)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    return f"<div class='wide'>{table}</div>"
 
 
 def _cells(*texts: str) -> str:

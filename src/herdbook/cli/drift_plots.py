@@ -11,7 +11,10 @@ from herdbook.core.checking import Shape
 
 WIDTH: Final = 340
 HEIGHT: Final = 130
-_LEFT, _FOOT, _HEAD = 34, 16, 6
+_LEFT, _FOOT, _HEAD = 34, 16, 16
+# So wide is a letter, about, and with fewer letters a category is not named.
+_LETTER: Final = 5.5
+_LEAST_LETTERS: Final = 3
 
 
 def text(value: str) -> str:
@@ -30,9 +33,20 @@ def bars(shape: Shape) -> str:
         drawn.append(
             f"<g><title>{text(label)}: {before:.2%}, now {now:.2%}</title>"
             f"{_bar(left + step * 0.08, step * 0.4, before / top, 'r')}"
-            f"{_bar(left + step * 0.52, step * 0.4, now / top, 'c')}</g>"
+            f"{_bar(left + step * 0.52, step * 0.4, now / top, 'c')}"
+            f"{'' if shape.ends else _name(left + step / 2, step, label)}</g>"
         )
     return _svg("".join(drawn), f"Shares of {len(shape.labels)} bins")
+
+
+def _name(middle: float, step: float, label: str) -> str:
+    letters = int(step / _LETTER)
+    if letters < _LEAST_LETTERS:
+        return ""
+    shown = line(label)
+    shown = shown if len(shown) <= letters else f"{shown[: letters - 1]}…"
+    place = f'x="{middle:.1f}" y="{HEIGHT - 4}" text-anchor="middle"'
+    return f"<text {place}>{escape(shown)}</text>"
 
 
 def _bar(left: float, width: float, share: float, side: str) -> str:
@@ -82,9 +96,9 @@ def _axis(top: str, bottom: str, *, top_name: str) -> str:
     foot = HEIGHT - _FOOT
     return (
         f'<line x1="{_LEFT}" y1="{foot}" x2="{WIDTH}" y2="{foot}"/>'
-        f'<text x="{_LEFT - 4}" y="{_HEAD + 8}" text-anchor="end">{top}</text>'
+        f'<text x="{_LEFT - 4}" y="{_HEAD + 3}" text-anchor="end">{top}</text>'
         f'<text x="{_LEFT - 4}" y="{foot}" text-anchor="end">{bottom}</text>'
-        f'<text x="{_LEFT + 4}" y="{_HEAD + 8}">{top_name}</text>'
+        f'<text x="{_LEFT}" y="{_HEAD - 7}">{top_name}</text>'
     )
 
 

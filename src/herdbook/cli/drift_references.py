@@ -1,7 +1,7 @@
 """`herdbook drift reference`: what all was well looked like, from a file."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -13,10 +13,12 @@ from herdbook.cli.commands import command
 from herdbook.cli.reference_files import Columns
 from herdbook.cli.session import Session
 from herdbook.core.drift import CONFIDENCE, PREDICTION, Watched
-from herdbook.core.references import Kind, Reference
+from herdbook.core.references import CATEGORIES_LIMIT, Kind, Reference
 from herdbook.errors import Invalid
 
 _FEW: Final = 500
+# Of values that are worth fewer independent ones, hardly any change can be told from chance.
+_LEAST_WORTH: Final = 100
 
 
 def _column(option: str, help_: str) -> take.Decorator:
@@ -60,11 +62,37 @@ def reference(
         ids=[f"{watched.model}:{watched.number}"],
         text=lambda: told(watched, dry_run=dry_run),
     )
-    if PREDICTION not in made and not session.as_json:
-        session.note("No prediction is watched: --prediction COLUMN says which column holds them.")
+    if not session.as_json:
+        for doubt in _doubts(made):
+            session.note(doubt)
+
+
+def _doubts(made: Mapping[str, Reference]) -> Iterator[str]:
+    """Say what makes references see less than they could."""
+    if PREDICTION not in made:
+        yield "No prediction is watched: --prediction COLUMN says which column holds them."
     few = min(each.count for each in made.values())
-    if few < _FEW and not session.as_json:
-        session.note(f"{few} values are few: only large changes will be seen. Better are 1,000.")
+    if few < _FEW:
+        yield f"{few} values are few: only large changes will be seen. Better are 1,000."
+    for name, each in made.items():
+        if each.kind is Kind.CATEGORICAL and _is_nameless(each):
+            yield (
+                f"{name}: {each.counts[-1]:,} of {each.count:,} values are none of the "
+                f"{CATEGORIES_LIMIT} most frequent categories and count as one: numbers written "
+                "otherwise, or names of single things, are no categories."
+            )
+        if each.count >= _LEAST_WORTH and each.count / each.tau < _LEAST_WORTH:
+            yield (
+                f"{name}: {each.count:,} values that follow their neighbours so closely are worth "
+                f"{each.count / each.tau:.0f}, and hardly a change will be seen. If they were "
+                "sorted, freeze them in the order in which they came."
+            )
+
+
+def _is_nameless(found: Reference) -> bool:
+    """Whether most values are of no frequent category, or nearly each is a category of its own."""
+    others = found.counts[-1]
+    return others > found.count / 2 or (others > 0 and found.count - others < 2 * CATEGORIES_LIMIT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +145,18 @@ def references_of(columns: Columns, given: Named) -> dict[str, Reference]:
         stream: _reference(columns, column, hours, named=column in given.categorical)
         for stream, column in streams.items()
     }
+    _check_confidence(found.get(CONFIDENCE), streams)
     return _with_accuracy(found, columns, streams, given.correct) if given.correct else found
+
+
+def _check_confidence(found: Reference | None, streams: Mapping[str, str]) -> None:
+    """Refuse percents and the like: the score asks by how much of 1 a confidence fell."""
+    if found is not None and found.kind is Kind.NUMERIC and not 0 <= found.low <= found.high <= 1:
+        raise Invalid(
+            f"{streams[CONFIDENCE]} is {found.low:g} to {found.high:g}; a confidence is 0 to 1: "
+            "write it as such, or give it another name and watch it with --feature",
+            field="confidence",
+        )
 
 
 def _reference(
@@ -162,6 +201,7 @@ def told(watched: Watched, *, dry_run: bool) -> str:
         what = f"{each.count:,} values in {each.bins:,} bins"
         if each.kind is Kind.CATEGORICAL:
             what = f"{each.count:,} values of {len(each.categories)} categories"
+            what += f" and {each.counts[-1]:,} of others" if each.counts[-1] else ""
         more = [f"{each.missing:,} missing"] if each.missing else []
         more += [f"mean {each.mean:.4g}, sd {each.sd:.4g}"] if each.kind is Kind.NUMERIC else []
         more += [f"{len(each.slots)} parts of the day"] if each.slots else []

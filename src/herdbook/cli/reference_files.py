@@ -43,6 +43,8 @@ class Columns:
     """
 
     def __init__(self, path: Path) -> None:
+        if path.is_dir():
+            raise Invalid(f"{path.name!r:.200} is a folder, not a file", field="file")
         if not path.is_file():
             raise NotFound(f"there is no file {path.name!r:.200}", field="file")
         self.name = path.name
@@ -70,14 +72,22 @@ class Columns:
         )
 
     def numbers(self, name: str) -> list[float] | None:
-        """Give a column as numbers, NaN for what is missing; None when it holds something else."""
-        found = []
-        for value in self[name]:
+        """Give a column as numbers, NaN for what is missing; None when it holds texts.
+
+        Raises:
+            Invalid: it holds lists, or most of it is numbers and some is not.
+        """
+        found: list[float] = []
+        others: list[tuple[int, Any]] = []
+        for at, value in enumerate(self[name], 1):
             try:
                 found.append(_number(value))
             except (TypeError, ValueError):
-                return None
-        return found
+                others.append((at, value))
+        if not others:
+            return found
+        _refuse_mixed(name, sum(map(math.isfinite, found)), others)
+        return None
 
     def texts(self, name: str) -> list[str | None]:
         """Give a column as categories, None for what is missing."""
@@ -121,6 +131,23 @@ class Columns:
             raise Invalid(f"row {at}: {wrong.message}, or seconds since 1970", field="at") from None
 
 
+def _refuse_mixed(name: str, count: int, others: Sequence[tuple[int, Any]]) -> None:
+    """Refuse a column that was meant as numbers: as categories each of them would be its own."""
+    at, value = others[0]
+    if isinstance(value, list | dict):
+        raise Invalid(
+            f"{name} holds vectors: watch a number made of each, such as its norm; "
+            "`herdbook drift check` compares vectors themselves",
+            field="file",
+        )
+    if count > len(others):
+        raise Invalid(
+            f"{name} holds {count:,} numbers, and {value!r:.40} in row {at}: leave it empty where "
+            f"there is none, or say --categorical {name} if all of them are names",
+            field="file",
+        )
+
+
 def _number(value: Any) -> float:
     if value is None or (isinstance(value, str) and value.strip().lower() in _MISSING):
         return math.nan
@@ -152,7 +179,13 @@ def _from_text(path: Path, comma: str) -> Mapping[str, Column]:
         try:
             heads = next(rows, [])
             values = list(rows)
-        except (csv.Error, UnicodeDecodeError) as error:
+        except UnicodeDecodeError as error:
+            raise Invalid(
+                f"{path.name} cannot be read as text: it is not UTF-8 (byte "
+                f"0x{error.object[error.start]:02x}); save it as UTF-8",
+                field="file",
+            ) from None
+        except csv.Error as error:
             raise Invalid(f"{path.name} cannot be read as text: {error}", field="file") from None
     _check_heads(heads, path)
     # An empty line ends a file, or stands where one column has nothing.

@@ -56,7 +56,8 @@ class Settings:
         least: how many values there must be before anything is said.
         confidence_drop: the drop in mean confidence that makes the performance part 1.
         spread: the change in mean plus the one in spread, in standard deviations of the reference,
-            that makes the distribution part 1.
+            that makes the distribution part 1; of categories, and of missing values, 0.4 of it is
+            the share that has to move.
         cool_down_hours: between one retraining that is asked for and the next.
         mode: `evidence`, or `literal` for the seeds' formula as it is written.
     """
@@ -84,18 +85,24 @@ class Settings:
                 f"thresholds rise from above 0 to at most 1, not {self.thresholds}",
                 field="thresholds",
             )
-        if self.window < self.least:
-            raise Invalid(
-                f"a window of {self.window} values never holds the {self.least} that `least` asks "
-                "for: widen it",
-                field="window",
-            )
         for name, least, most in _RANGES:
             found = getattr(self, name)
             if not least <= found <= most:
                 raise Invalid(
                     f"{name} is {found!r:.30}; it must lie in {least:g} to {most:g}", field=name
                 )
+        if self.mode is Mode.EVIDENCE and self.weights[0] < self.thresholds[1]:
+            raise Invalid(
+                f"evidence weighs {self.weights[0]:g}, an alarm begins at {self.thresholds[1]:g}: "
+                "no proof alone would ever raise one; let it weigh as much",
+                field="weights",
+            )
+        if self.window < self.least:
+            raise Invalid(
+                f"a window of {self.window} values never holds the {self.least} that `least` asks "
+                "for: widen it",
+                field="window",
+            )
         return self
 
 
@@ -122,12 +129,15 @@ class Recent:
             the reference their mean is 0 and their standard deviation 1.
         squares: of the squares of those.
         offs: of the values less their centre.
+        shares: of categories, how many of each are among them; last of all, of any stream, how
+            many are missing.
     """
 
     weight: float = 0.0
     total: float = 0.0
     squares: float = 0.0
     offs: float = 0.0
+    shares: tuple[float, ...] = field(default=(), metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

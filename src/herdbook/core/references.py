@@ -1,6 +1,6 @@
 """References: what streams of a version looked like when all was well, in bins of their own."""
 
-import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -16,6 +16,11 @@ CATEGORIES_LIMIT: Final = 250
 # The parts of a day that a seasonal reference tells apart at most.
 SLOTS: Final = 24
 TENTHS: Final = 10
+# Nobody counts further; sums of as many still are exact.
+COUNT_LIMIT: Final = 1 << 53
+# What is further off counts as this far: the squares of many still are finite.
+VALUE_LIMIT: Final = 1e130
+_LARGEST: Final = sys.float_info.max
 
 
 class Kind(StrEnum):
@@ -113,9 +118,7 @@ class Reference:
                 )
         for slot in self.slots:
             _check_bins(slot.edges, slot.counts, where, sum(slot.counts))
-        figures = (self.mean, self.sd, self.low, self.high, *(slot.mean for slot in self.slots))
-        if not all(map(math.isfinite, figures)) or self.sd < 0 or self.missing < 0:
-            raise Invalid(f"a figure of {stream} is not finite, or negative", field=where)
+        self._check_figures(stream, where)
         if not 1 <= self.tau <= max(1, self.count):
             raise Invalid(f"tau is {self.tau}; it lies in 1 to the number of values", field=where)
         if self.accuracy and (
@@ -124,9 +127,28 @@ class Reference:
             raise Invalid(f"accuracy is {TENTHS} shares, one for each tenth", field=where)
         return self
 
+    def _check_figures(self, stream: str, where: str) -> None:
+        means = [self.mean, *(slot.mean for slot in self.slots)]
+        if not all(map(_is_finite, (self.sd, self.low, self.high, *means))) or self.sd < 0:
+            raise Invalid(f"a figure of {stream} is not finite, or negative", field=where)
+        if type(self.missing) is not int or not 0 <= self.missing <= COUNT_LIMIT:
+            raise Invalid(f"{self.missing!r:.30} values cannot be missing", field=where)
+        # Sums are moved from the mean of one part of the day to that of another.
+        if self.slots and max(map(abs, means)) > VALUE_LIMIT:
+            raise Invalid(
+                f"values beyond {VALUE_LIMIT:g} cannot be told apart by the part of the day: "
+                "leave them out",
+                field=where,
+            )
+
+
+def _is_finite(value: float) -> bool:
+    # A whole number may be larger than any float.
+    return -_LARGEST <= value <= _LARGEST
+
 
 def _check_bins(edges: Sequence[float], counts: Sequence[int], where: str, number: int) -> None:
-    if not all(map(math.isfinite, edges)) or any(low >= high for low, high in pairwise(edges)):
+    if not all(map(_is_finite, edges)) or any(low >= high for low, high in pairwise(edges)):
         raise Invalid("edges are finite and ascend", field=where)
     _check_counts(counts, len(edges), where, number)
 
@@ -140,8 +162,8 @@ def _check_counts(counts: Sequence[int], bins: int, where: str, number: int) -> 
         )
     if any(type(count) is not int or count < 0 for count in counts) or sum(counts) != number:
         raise Invalid(f"the counts do not add up to {number:,}", field=where)
-    if not number:
-        raise Invalid("a reference of no values is none", field=where)
+    if not 0 < number <= COUNT_LIMIT:
+        raise Invalid(f"a reference is made of 1 to {COUNT_LIMIT:,} values", field=where)
 
 
 def _check_categories(categories: Sequence[str], where: str) -> None:

@@ -2,12 +2,14 @@
 
 import math
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from herdbook.core import names
+from herdbook.core.references import VALUE_LIMIT
 from herdbook.core.wire import LATER
 from herdbook.errors import Invalid
 
@@ -19,6 +21,11 @@ HOUR_SECONDS: Final = 3600
 WATCHED_LIMIT: Final = 1_000
 MARKS_LIMIT: Final = 100_000
 _COUNT_LIMIT: Final = 1 << 40
+_UNBINNED_LIMIT: Final = 1_000
+# What sums of floats may be off by.
+_ROUNDING: Final = 1e-6
+_TINY: Final = 1e-300
+_LARGEST: Final = sys.float_info.max
 _NUMBER: Final = re.compile(r"[0-9]{1,4}\Z")
 
 
@@ -106,10 +113,16 @@ class Sampled:
         for mark in self.marks:
             names.line(mark.request, field="request", limit=names.KEY_LIMIT)
             names.line(mark.prediction, field="prediction", limit=names.KEY_LIMIT)
-            if mark.confidence is not None and not math.isfinite(mark.confidence):
-                raise Invalid(f"confidence is {mark.confidence}, no number", field="confidence")
+            if mark.confidence is not None and not abs(mark.confidence) <= _LARGEST:
+                raise Invalid(
+                    f"confidence is {mark.confidence!r:.30}, no number", field="confidence"
+                )
         if len(self.marks) > MARKS_LIMIT:
             raise Invalid(f"more than {MARKS_LIMIT:,} marks at once", field="marks")
+        if len(self.unbinned) > _UNBINNED_LIMIT:
+            raise Invalid(f"more than {_UNBINNED_LIMIT:,} unknown streams", field="unbinned")
+        for count in self.unbinned.values():
+            _count(count, "unbinned")
         return self
 
 
@@ -122,8 +135,17 @@ def _check_sums(sums: StreamSums) -> None:
             if not _NUMBER.match(at):
                 raise Invalid(f"{at!r:.20} is no bin of {sums.stream}", field=name)
             _count(count, name, least=1)
-    if not (math.isfinite(sums.total) and math.isfinite(sums.squares) and sums.squares >= 0):
-        raise Invalid(f"the sums of {sums.stream} are no finite numbers", field="total")
+    number = sums.values
+    if not (
+        abs(sums.total) <= number * VALUE_LIMIT and 0 <= sums.squares <= number * VALUE_LIMIT**2
+    ):
+        raise Invalid(f"the sums of {sums.stream} are no numbers, or beyond any", field="total")
+    if sums.total * sums.total > number * sums.squares * (1 + _ROUNDING) + _TINY:
+        raise Invalid(
+            f"no {number} values of {sums.stream} have the sum {sums.total} and the sum of squares "
+            f"{sums.squares}",
+            field="total",
+        )
 
 
 def _count(value: int, field: str, *, least: int = 0, most: int = _COUNT_LIMIT) -> None:

@@ -23,6 +23,8 @@ _SAMPLED_AT_ONCE: Final = 4_000_000
 _LEAST_SAMPLE: Final = 20_000
 # When this share is in none of the most frequent 250 categories, they are no categories.
 _NAMELESS: Final = 0.9
+# Columns that are named in an error.
+_SHOWN: Final = 5
 
 
 def check_files(
@@ -49,7 +51,8 @@ def check_files(
         said: is told of every so many bytes read.
 
     Raises:
-        Invalid: a file cannot be read, or a column that was named is in neither or not comparable.
+        Invalid: a file cannot be read, a column that was named is in neither or not comparable, or
+            no column is: that must not look like no drift.
         MissingExtra: pyarrow or numpy is not installed.
         NotFound: a file is not there.
     """
@@ -62,6 +65,8 @@ def check_files(
         left_out = {}
     with needed():
         pairs, unnamed = _compared(_Reading(one, two, limits, said), forms)
+    if not pairs:
+        raise Invalid(_nothing({**left_out, **unnamed}), field="reference")
     said_of = judged(pairs, limits=limits)
     names = [{column.name for column in table.columns} for table in (one, two)]
     return Check(
@@ -110,6 +115,12 @@ def _form(one: Column, two: Column) -> tuple[Form | None, str]:
             "numbers as names"
         )
     return found.pop(), ""
+
+
+def _nothing(left_out: Mapping[str, str]) -> str:
+    told = "; ".join(f"{name!r:.80}: {why}" for name, why in list(left_out.items())[:_SHOWN])
+    more = len(left_out) - _SHOWN
+    return f"no column can be compared. {told}" + (f"; and {more} more" if more > 0 else "")
 
 
 def _refuse(columns: Sequence[str], left_out: Mapping[str, str]) -> None:

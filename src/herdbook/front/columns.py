@@ -105,15 +105,7 @@ def told(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise Unavailable(f"cannot read {path.name}: {error.strerror or _first(error)}") from error
-    except (
-        ValueError,
-        KeyError,
-        NotImplementedError,
-        EOFError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
-        # All of pyarrow's own errors are one of these.
+    except _UNREADABLE as error:
         raise Invalid(f"cannot read {path.name}: {_first(error)}", field="file") from error
 
 

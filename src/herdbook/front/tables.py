@@ -103,6 +103,8 @@ class TextTable:
     def __init__(self, path: Path, categorical: frozenset[str]) -> None:
         self._path, self.name = path, path.name
         self.size_bytes = path.stat().st_size
+        if not self.size_bytes:
+            raise Invalid(f"{path.name} is empty: its first line names the columns", field="file")
         with self._reader({}) as (reader, _):
             schema = reader.schema
         _unique(path, schema.names)

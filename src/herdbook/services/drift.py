@@ -31,7 +31,7 @@ from herdbook.core.refs import VersionRef, version_ref
 from herdbook.core.sampling import HOURS, STREAMS_LIMIT, Distribution
 from herdbook.core.wire import canonical, plain
 from herdbook.errors import Conflict, Invalid, NotFound
-from herdbook.services import drift_reports, drifting
+from herdbook.services import drift_reports, episodes, windows
 from herdbook.services.episodes import detectors, hour_of
 
 LABELS_LIMIT: Final = 10_000
@@ -70,7 +70,8 @@ def watch(
         raise Conflict(
             f"{found.ref} is watched by references frozen at {held.frozen_at:%Y-%m-%d %H:%M} "
             f"(fingerprint {held.fingerprint[:12]}), these are others ({mark[:12]}): references "
-            "never change; to begin anew, and lose what was counted, say replace",
+            "never change; to begin anew, and lose what was counted, replace them (--replace, or "
+            "replace=True in Python)",
             field="references",
         )
     made = Watched(
@@ -80,6 +81,8 @@ def watch(
         references=checked,
         frozen_at=work.now(),
     )
+    if held is not None:
+        episodes.close(work, held)
     work.drift.watch(found, made)
     streams = {name: {"values": each.count, "bins": each.bins} for name, each in checked.items()}
     body = {"fingerprint": mark, "streams": streams, "replaced": held is not None}
@@ -112,6 +115,7 @@ def unwatch(work: Work, ref: str | VersionRef) -> Watched:
     if held is None:
         raise _unwatched(found)
     was = work.drift.watched(held)
+    episodes.close(work, held)
     work.drift.forget(held)
     _tell(work, found, action="drift.unwatched", body={"fingerprint": held.fingerprint})
     return was
@@ -236,7 +240,7 @@ def history(work: Work, ref: str | VersionRef, *, hours: int = HOURS) -> Page[Dr
     known = detectors(work, monitor)
     found = {
         name: {
-            each.hour: drifting.joined(known[name].reference, [each])
+            each.hour: windows.joined(known[name].reference, [each])
             for each in work.drift.hours(monitor, name, since=since)
         }
         for name in (PREDICTION, CONFIDENCE)
@@ -262,7 +266,7 @@ def distribution(
         )
     of = detectors(work, monitor)[stream].reference
     since = hour_of(work.now()) - _hours(hours) + 1
-    now = drifting.joined(of, work.drift.hours(monitor, stream, since=since))
+    now = windows.joined(of, work.drift.hours(monitor, stream, since=since))
     return Distribution(
         stream=stream,
         edges=of.edges,

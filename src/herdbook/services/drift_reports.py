@@ -22,7 +22,7 @@ from herdbook.core.models import Version
 from herdbook.core.monitors import Answers, Monitor, Scored
 from herdbook.core.references import Kind, Reference
 from herdbook.core.sampling import Hour
-from herdbook.services import drifting
+from herdbook.services import drifting, windows
 from herdbook.services.advice import recommendation
 from herdbook.services.drifting import Detector
 from herdbook.stats import distances
@@ -100,12 +100,12 @@ def whole(
 ) -> Report:
     """Add to a brief report what is said of each stream, and of the accuracy."""
     lately = {
-        name: drifting.joined(detector.reference, hours.get(name, ()))
+        name: windows.joined(detector.reference, hours.get(name, ()))
         for name, detector in known.items()
     }
     expected = None
     if CONFIDENCE in known:
-        expected = drifting.expected_accuracy(known[CONFIDENCE].reference, lately[CONFIDENCE])
+        expected = windows.expected_accuracy(known[CONFIDENCE].reference, lately[CONFIDENCE])
     ratios = {
         name: drifting.ratio(
             state.streams.get(name, StreamState()),
@@ -158,18 +158,28 @@ def _stream(
         pearson = distances.chi_square(reference.counts, now.counts)
         share = pearson.statistic / pearson.degrees if pearson.degrees else 0.0
         return replace(found, ks=None, chi_square=share)
-    mean, sd = drifting.mean_and_sd(reference, now)
-    far = distances.wasserstein(
-        reference.edges, reference.low, reference.high, reference.counts, now.counts
-    )
+    mean, sd = windows.mean_and_sd(reference, now)
     return replace(
         found,
         mean=mean,
         sd=sd,
         reference_mean=reference.mean,
         reference_sd=reference.sd,
-        wasserstein=far / reference.sd if reference.sd else None,
+        wasserstein=_far(reference, now),
     )
+
+
+def _far(reference: Reference, now: Hour) -> float | None:
+    """Give the Wasserstein distance, or None where it is no number: values may be very large."""
+    if not reference.sd:
+        return None
+    try:
+        far = distances.wasserstein(
+            reference.edges, reference.low, reference.high, reference.counts, now.counts
+        )
+    except OverflowError:
+        return None
+    return far / reference.sd if math.isfinite(far / reference.sd) else None
 
 
 def _warnings(reference: Reference, now: Hour) -> tuple[str, ...]:
@@ -240,7 +250,7 @@ def points(
     def mean(name: str, of: Mapping[int, Hour], hour: int) -> float | None:
         if hour not in of or not of[hour].values or known[name].reference.kind is not Kind.NUMERIC:
             return None
-        return drifting.mean_and_sd(known[name].reference, of[hour])[0]
+        return windows.mean_and_sd(known[name].reference, of[hour])[0]
 
     return tuple(
         DriftPoint(

@@ -22,10 +22,10 @@ from herdbook.core.drift import (
     StreamState,
 )
 from herdbook.core.references import Kind, Reference
-from herdbook.core.sampling import Hour, StreamSums
+from herdbook.core.sampling import StreamSums
 from herdbook.errors import Invalid
+from herdbook.services.sampling import furthest
 from herdbook.stats import edetectors
-from herdbook.stats.distances import ks, ks_p_value
 from herdbook.stats.edetectors import Bet, Scores, ShareBet
 
 # A level is left when the score falls below so much of its threshold.
@@ -35,9 +35,11 @@ LEVELS: Final = (Level.NORMAL, Level.WATCH, Level.RETRAIN, Level.CRITICAL)
 _ERRORS: Final = 2.0
 # Where nearly all values are one, a normal score says little of how far another one lies.
 _LEAST_SPREAD: Final = 0.25
-_LITERAL_SPREAD: Final = 0.5
-_LITERAL_DROP: Final = 0.2
 _MISSING: Final = -1
+# What moves of a normal distribution, for each standard deviation of a small shift.
+_SHARE_OF_SHIFT: Final = 0.4
+# What sums of floats may be off by.
+_ROUNDING: Final = 1e-6
 
 
 class Detector:
@@ -115,13 +117,17 @@ class Detector:
             reference.slots and sum(counts.values()) != sums.values
         ):
             raise Invalid(f"{sums.stream} has no such bins, or not as many values", field="counts")
+        _check_sums(sums, furthest(reference))
         added = edetectors.share_logs(counts, sums.values, sums.missing, self.share_bets)
-        recent = state.recent
         if reference.kind is Kind.NUMERIC:
             of = self.scores[slot]
             batch = edetectors.batch(counts, of)
             added += edetectors.bet_logs(batch, self.bets[slot])
-            recent = _recent(recent, batch, of, sums.total, window)
+            new = _recent(batch, of, sums)
+        else:
+            held = [float(counts.get(at, 0)) for at in range(reference.bins)]
+            new = Recent(weight=sums.values, shares=(*held, float(sums.missing)))
+        recent = _faded(state.recent, new, number, window)
         # Other bets than before mean that another release of Herdbook made the state.
         logs = state.logs if len(state.logs) == len(added) else ()
         return StreamState(
@@ -132,28 +138,50 @@ class Detector:
         )
 
 
+def _check_sums(sums: StreamSums, most: float) -> None:
+    """Refuse sums of values further off than any counts: they would weigh on the mean for days."""
+    whole = sums.values * most * (1 + _ROUNDING)
+    if abs(sums.total) > whole or sums.squares > whole * most:
+        raise Invalid(
+            f"no {sums.values} values of {sums.stream} add up to {sums.total:g}: none counts as "
+            f"further off than {most:g}",
+            field="total",
+        )
+
+
 def _by_number(counts: Mapping[str, int]) -> dict[int, int]:
     return {int(at): count for at, count in counts.items()}
 
 
-def _recent(recent: Recent, batch: edetectors.Sums, of: Scores, offs: float, window: int) -> Recent:
-    """Let older values weigh less, by `exp(-n / window)`, and add a batch.
+def _recent(batch: edetectors.Sums, of: Scores, sums: StreamSums) -> Recent:
+    """Give the sums of a batch of numbers, in the reference's own mean and spread."""
+    spread = max(of.sd, _LEAST_SPREAD)
+    squares = batch.squares - 2 * of.mean * batch.total + batch.values * of.mean**2
+    return Recent(
+        weight=batch.values,
+        total=(batch.total - batch.values * of.mean) / spread,
+        squares=squares / spread**2,
+        offs=sums.total,
+        shares=(float(sums.missing),),
+    )
+
+
+def _faded(before: Recent, new: Recent, number: int, window: int) -> Recent:
+    """Let older values weigh less, by `exp(-n / window)`, and add a batch of n.
 
     Within a batch the first weigh less than the last as well, so that a large one is no more than
     the window.
     """
-    if not batch.values:
-        return recent
-    kept = math.exp(-batch.values / window)
-    worth = -math.expm1(-batch.values / window) * window / batch.values
-    spread = max(of.sd, _LEAST_SPREAD)
-    total = (batch.total - batch.values * of.mean) / spread
-    squares = batch.squares - 2 * of.mean * batch.total + batch.values * of.mean**2
+    kept = math.exp(-number / window)
+    worth = -math.expm1(-number / window) * window / number
+    same = len(before.shares) == len(new.shares)
+    held = before.shares if same else (0.0,) * len(new.shares)
     return Recent(
-        weight=recent.weight * kept + batch.values * worth,
-        total=recent.total * kept + total * worth,
-        squares=recent.squares * kept + squares / spread**2 * worth,
-        offs=recent.offs * kept + offs * worth,
+        weight=before.weight * kept + new.weight * worth,
+        total=before.total * kept + new.total * worth,
+        squares=before.squares * kept + new.squares * worth,
+        offs=before.offs * kept + new.offs * worth,
+        shares=tuple(a * kept + b * worth for a, b in zip(held, new.shares, strict=True)),
     )
 
 
@@ -180,29 +208,23 @@ def components(
         for each in streams.values()
     ]
     return Components(
-        statistical=_clipped(2 * max(ratios) - 1),
+        statistical=clipped(2 * max(ratios) - 1),
         performance=_performance(references, streams, settings),
         distribution=max(
             (
                 _distribution(detectors[name], streams[name].recent, settings)
-                for name in _judged_by(references, streams)
+                for name in _judged_by(streams)
             ),
             default=0.0,
         ),
     )
 
 
-def _judged_by(
-    references: Mapping[str, Reference], streams: Mapping[str, StreamState]
-) -> list[str]:
-    """Name the streams whose mean and spread count: the predictions, else all other numbers."""
-    if PREDICTION in streams and references[PREDICTION].kind is Kind.NUMERIC:
+def _judged_by(streams: Mapping[str, StreamState]) -> list[str]:
+    """Name the streams whose distribution counts: the predictions, else all but confidences."""
+    if PREDICTION in streams:
         return [PREDICTION]
-    return [
-        name
-        for name in streams
-        if references[name].kind is Kind.NUMERIC and name not in {PREDICTION, CONFIDENCE}
-    ]
+    return [name for name in streams if name != CONFIDENCE]
 
 
 def _performance(
@@ -212,100 +234,76 @@ def _performance(
     if CONFIDENCE not in streams or references[CONFIDENCE].kind is not Kind.NUMERIC:
         return 0.0
     recent, reference = streams[CONFIDENCE].recent, references[CONFIDENCE]
-    if recent.weight < settings.least:
+    if not _are_enough(recent, settings):
         return 0.0
     drop = -recent.offs / recent.weight
-    noise = _ERRORS * reference.sd * _error(reference, recent)
-    return _clipped((drop - noise) / settings.confidence_drop)
+    noise = _ERRORS * reference.sd * _error(reference, recent.weight)
+    return clipped((drop - noise) / settings.confidence_drop)
 
 
 def _distribution(detector: Detector, recent: Recent, settings: Settings) -> float:
-    """How far mean and spread moved beyond two standard errors, in the reference's spread."""
-    if recent.weight < settings.least:
-        return 0.0
+    """How far mean and spread, or the shares of categories, moved, or values went missing."""
+    reference = detector.reference
+    found = 0.0
+    if recent.shares:
+        both = reference.count, reference.missing
+        found = _moved_shares(reference, both, (recent.weight, recent.shares[-1]), settings)
+    if not _are_enough(recent, settings):
+        return found
+    if reference.kind is Kind.CATEGORICAL:
+        counts = reference.counts
+        return max(found, _moved_shares(reference, counts, recent.shares[:-1], settings))
     mean = recent.total / recent.weight
     spread = math.sqrt(max(0.0, recent.squares / recent.weight - mean**2))
-    error = _ERRORS * _error(detector.reference, recent)
+    error = _ERRORS * _error(reference, recent.weight)
     moved = max(0.0, abs(mean) - error)
     widened = max(0.0, abs(spread - detector.spread) - error / math.sqrt(2))
-    return _clipped((moved + widened) / settings.spread)
+    return max(found, clipped((moved + widened) / settings.spread))
 
 
-def _error(reference: Reference, recent: Recent) -> float:
+def _moved_shares(
+    reference: Reference, before: Sequence[float], now: Sequence[float], settings: Settings
+) -> float:
+    """The total variation distance of shares beyond chance, in the unit of `Settings.spread`.
+
+    Chance is its mean without a change and two standard deviations, each share's error taken as
+    normal. A shift of d standard deviations of a normal variable moves `2 cdf(d / 2) - 1` of it,
+    about 0.4 d.
+    """
+    whole, weight = math.fsum(before), math.fsum(now)
+    if weight < min(settings.least, settings.window / 2):
+        return 0.0
+    error = _error(reference, weight)
+    parts = [count / whole for count in before]
+    errors = [error * math.sqrt(part * (1 - part)) for part in parts]
+    moved = math.fsum(abs(p - q / weight) for p, q in zip(parts, now, strict=True)) / 2
+    mean = math.sqrt(2 / math.pi) * math.fsum(errors) / 2
+    sd = math.sqrt((1 - 2 / math.pi) * math.fsum(e * e for e in errors)) / 2
+    return clipped((moved - mean - _ERRORS * sd) / (_SHARE_OF_SHIFT * settings.spread))
+
+
+def _are_enough(recent: Recent, settings: Settings) -> bool:
+    # Values that fade weigh less than the window, however many come.
+    return recent.weight >= min(settings.least, settings.window / 2)
+
+
+def _error(reference: Reference, weight: float) -> float:
     """The standard error of a mean of recent values, in standard deviations."""
-    return math.sqrt(reference.tau * (1 / recent.weight + 1 / reference.count))
+    return math.sqrt(reference.tau * (1 / weight + 1 / reference.count))
 
 
-def _clipped(value: float) -> float:
+def clipped(value: float) -> float:
+    """Keep a part of the score within 0 to 1."""
     return min(1.0, max(0.0, value))
 
 
 def score_of(parts: Components, settings: Settings) -> float:
     """The weighted sum of the parts, 0 to 1."""
-    return _clipped(
+    return clipped(
         settings.weights[0] * parts.statistical
         + settings.weights[1] * parts.performance
         + settings.weights[2] * parts.distribution
     )
-
-
-def literal(
-    references: Mapping[str, Reference], hours: Mapping[str, Sequence[Hour]], settings: Settings
-) -> Components | None:
-    """Give the parts as the seeds' formula is written, of the hours given; for comparison.
-
-    Statistical is 1 minus the p-value of the two-sample Kolmogorov-Smirnov test: it is anything
-    from 0 to 1, each as likely, where nothing has changed at all. Performance is the drop in mean
-    confidence over 0.2, distribution the change of mean and standard deviation over 0.5, in the
-    unit of the predictions.
-    """
-    found = {
-        name: joined(references[name], of)
-        for name, of in hours.items()
-        if of and name in references
-    }
-    reference, now = references.get(PREDICTION), found.get(PREDICTION)
-    if reference is None or now is None or now.values < settings.least:
-        return None
-    d = ks(reference.counts, now.counts)
-    mean, sd = mean_and_sd(reference, now)
-    performance = 0.0
-    if CONFIDENCE in found and found[CONFIDENCE].values:
-        after, _ = mean_and_sd(references[CONFIDENCE], found[CONFIDENCE])
-        performance = (references[CONFIDENCE].mean - after) / _LITERAL_DROP
-    return Components(
-        statistical=1 - ks_p_value(d, reference.count, now.values),
-        performance=_clipped(performance),
-        distribution=_clipped(
-            (abs(mean - reference.mean) + abs(sd - reference.sd)) / _LITERAL_SPREAD
-        ),
-    )
-
-
-def joined(reference: Reference, hours: Sequence[Hour]) -> Hour:
-    """Add up hours, their sums taken from the reference's mean instead of each hour's centre."""
-    moved = []
-    for each in hours:
-        by = reference.centre(reference.slot_of(each.hour)) - reference.mean
-        squares = each.squares + 2 * by * each.total + each.values * by * by
-        moved.append(replace(each, total=each.total + each.values * by, squares=max(0.0, squares)))
-    if not moved:
-        return Hour(hour=0, counts=(0,) * reference.bins)
-    return Hour(
-        hour=moved[-1].hour,
-        counts=tuple(map(sum, zip(*(each.counts for each in moved), strict=True))),
-        missing=sum(each.missing for each in moved),
-        total=math.fsum(each.total for each in moved),
-        squares=math.fsum(each.squares for each in moved),
-    )
-
-
-def mean_and_sd(reference: Reference, hour: Hour) -> tuple[float, float]:
-    """The mean and standard deviation of what `joined` gave; NaN of no values."""
-    if not hour.values:
-        return math.nan, math.nan
-    off = hour.total / hour.values
-    return reference.mean + off, math.sqrt(max(0.0, hour.squares / hour.values - off * off))
 
 
 def judged(state: State, parts: Components | None, settings: Settings, *, now: datetime) -> State:
@@ -340,28 +338,3 @@ def wants_retraining(state: State, settings: Settings, *, asked: bool, now: date
         return False
     since = state.retrained_at
     return since is None or now - since >= timedelta(hours=settings.cool_down_hours)
-
-
-def expected_accuracy(reference: Reference, now: Hour) -> float | None:
-    """Estimate the accuracy from confidences alone: what they were worth in the reference.
-
-    Each bin of the confidence counts with the share of right predictions of its tenth. It holds as
-    long as a confidence means what it meant: it sees a change in the inputs, none in what is true.
-
-    Reference: Guillory et al., "Predicting with confidence on unseen distributions", ICCV (2021);
-    known from NannyML as confidence-based performance estimation (CBPE).
-    """
-    if not reference.accuracy or not now.values:
-        return None
-    tenths = len(reference.accuracy)
-    middles = [
-        (low + high) / 2
-        for low, high in zip(
-            (reference.low, *reference.edges), (*reference.edges, reference.high), strict=True
-        )
-    ]
-    right = math.fsum(
-        count * reference.accuracy[min(tenths - 1, max(0, int(middle * tenths)))]
-        for count, middle in zip(now.counts, middles, strict=True)
-    )
-    return right / now.values

@@ -30,14 +30,15 @@ from herdbook.core.references import Reference
 from herdbook.core.sampling import HOUR_SECONDS, HOURS, Sampled, StreamSums, combined
 from herdbook.core.wire import plain
 from herdbook.errors import Forbidden, NotFound
-from herdbook.services import drifting
+from herdbook.services import drifting, windows
 from herdbook.services.drifting import Detector
 from herdbook.stats import edetectors
 
 # How long a request waits for its true answer.
 MARKED: Final = timedelta(days=30)
-# Detectors are worked out once for each set of references; so many sets are remembered.
-_REMEMBERED: Final = 256
+# Detectors are worked out once for each set of references; those used last are remembered, up to
+# so many bins: each takes about a hundred bytes.
+_REMEMBERED_BINS: Final = 1 << 20
 # How many hours back the literal formula looks.
 _LITERAL_HOURS: Final = 24
 
@@ -48,6 +49,7 @@ class _Known:
     def __init__(self) -> None:
         self._lock = Lock()
         self._held: OrderedDict[str, dict[str, Detector]] = OrderedDict()
+        self._bins = 0
 
     def of(self, work: Work, monitor: Monitor) -> dict[str, Detector]:
         with self._lock:
@@ -58,10 +60,20 @@ class _Known:
         references = work.drift.watched(monitor).references
         found = {name: Detector(reference) for name, reference in references.items()}
         with self._lock:
-            self._held[monitor.fingerprint] = found
-            while len(self._held) > _REMEMBERED:
-                self._held.popitem(last=False)
+            if monitor.fingerprint not in self._held:
+                self._held[monitor.fingerprint] = found
+                self._bins += _bins(found)
+            while self._bins > _REMEMBERED_BINS and len(self._held) > 1:
+                self._bins -= _bins(self._held.popitem(last=False)[1])
         return found
+
+
+def _bins(known: Mapping[str, Detector]) -> int:
+    """How many bins there are, those of parts of the day too."""
+    return sum(
+        detector.reference.bins + sum(len(slot.counts) for slot in detector.reference.slots)
+        for detector in known.values()
+    )
 
 
 _known: Final = _Known()
@@ -176,7 +188,7 @@ def _parts(
     since = hour_of(work.now()) - _LITERAL_HOURS + 1
     names = [name for name in (PREDICTION, CONFIDENCE) if name in known]
     hours = {name: work.drift.hours(monitor, name, since=since) for name in names}
-    return drifting.literal({name: known[name].reference for name in names}, hours, settings)
+    return windows.literal({name: known[name].reference for name in names}, hours, settings)
 
 
 # --- acting ---
@@ -207,6 +219,14 @@ def _acted(work: Work, monitor: Monitor, state: State, settings: Settings) -> St
     if changed != episode:
         work.drift.save_episode(changed)
     return state
+
+
+def close(work: Work, monitor: Monitor) -> None:
+    """End the episode of a version whose references go: no score would end it any more."""
+    if monitor.state.episode:
+        episode = work.drift.lock_episode(monitor.state.episode)
+        work.drift.save_episode(replace(episode, ended_at=work.now()))
+        _tell(work, monitor, monitor.state, action="drift.ended", body={"peak": episode.peak})
 
 
 def _begun(work: Work, monitor: Monitor, state: State) -> Episode:

@@ -12,15 +12,13 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from herdbook.core.drift import CONFIDENCE, Watched
-from herdbook.core.references import Kind, Reference
+from herdbook.core.references import VALUE_LIMIT, Kind, Reference
 from herdbook.core.sampling import Mark, Sampled, StreamSums
 from herdbook.services import columns
 from herdbook.services.folding import OTHER, Meaning, SampleLabel
 
 FURTHEST: Final = 1e9
 _SPREADS: Final = 1e6
-# The squares of so many as there can be still are a finite number.
-_NEVER_FURTHER: Final = 1e130
 
 # Gives what a version's production is compared with; None for one that is not watched.
 References = Callable[[str, str], Watched | None]
@@ -74,7 +72,7 @@ def folded(
 
 def furthest(reference: Reference) -> float:
     """How far off its centre a value counts at most: 1e9, or a million standard deviations."""
-    return min(max(FURTHEST, _SPREADS * reference.sd), _NEVER_FURTHER)
+    return min(max(FURTHEST, _SPREADS * reference.sd), VALUE_LIMIT)
 
 
 class _Stream:

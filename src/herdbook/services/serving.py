@@ -4,11 +4,13 @@ from hashlib import blake2b
 
 from herdbook.core.access import Action
 from herdbook.core.experiments import Experiment, State
+from herdbook.core.numbers import Number
 from herdbook.core.ports import Work
 from herdbook.core.recording import ArmSums, Delta, Folded, Recorded
 from herdbook.core.routing import Routed, Routing
+from herdbook.core.sampling import Sampled
 from herdbook.core.wire import canonical, plain
-from herdbook.errors import Forbidden, NotFound
+from herdbook.errors import Forbidden, Invalid, NotFound
 from herdbook.services import episodes
 
 
@@ -71,12 +73,20 @@ def fold(work: Work, *, delta: Delta) -> Folded:
 def _sampled(work: Work, delta: Delta, *, new: bool) -> dict[str, int]:
     """Take in what was sampled of watched versions; give what could not be counted."""
     stale: dict[str, int] = {}
-    for sampled in sorted(delta.sampled if new else (), key=lambda each: (each.model, each.number)):
+    for sampled in sorted(delta.sampled if new else (), key=_place):
         left_out = episodes.take(work, sampled)
         if left_out:
             name = f"{sampled.model}:{sampled.number}"
             stale[name] = stale.get(name, 0) + left_out
     return stale
+
+
+def _place(sampled: Sampled) -> tuple[str, str]:
+    """Give what versions are locked in the order of: v1.2 and 1.2.0 are the same one."""
+    try:
+        return sampled.model, Number(sampled.number).key
+    except Invalid:
+        return sampled.model, ""
 
 
 def _put(work: Work, recorded: Recorded) -> int:

@@ -377,7 +377,7 @@ def _added(held: tuple[Any, ...], sums: StreamSums) -> tuple[Any, ...]:
     counts, missing, total, squares = held
     return (
         packing.added(counts, sums.counts),
-        missing + sums.missing,
+        min(packing.MOST, missing + sums.missing),
         _finite(total + sums.total),
         _finite(squares + sums.squares),
     )

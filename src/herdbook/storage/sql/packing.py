@@ -12,6 +12,8 @@ from typing import Final
 
 _KINDS: Final = {1: "B", 2: "H", 4: "I", 8: "Q"}
 _WIDER: Final = {1: 2, 2: 4, 4: 8}
+# A count stays here: a number that a bigint holds, and more than anyone counts.
+MOST: Final = (1 << 63) - 1
 
 
 def packed(counts: Iterable[int]) -> bytes:
@@ -36,7 +38,7 @@ def added(data: bytes, counts: Mapping[str, int]) -> bytes:
     """Add counts by bin; IndexError when there is no such bin."""
     held = unpacked(data)
     for at, count in counts.items():
-        total = held[int(at)] + count
+        total = min(MOST, held[int(at)] + count)
         while total >= 1 << 8 * held.itemsize and held.itemsize in _WIDER:
             held = array(_KINDS[_WIDER[held.itemsize]], held)
         held[int(at)] = total

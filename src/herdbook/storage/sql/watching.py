@@ -1,8 +1,8 @@
 """What an export holds of drift, into the tables."""
 
 import json
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -11,6 +11,7 @@ from sqlalchemy import Connection, insert, select
 from herdbook.core import names
 from herdbook.core.drift import Episode, Settings, State, Watched
 from herdbook.core.monitors import Scored
+from herdbook.core.references import VALUE_LIMIT
 from herdbook.core.sampling import Hour, Mark
 from herdbook.core.transfer import Record
 from herdbook.core.wire import dumps, time_value
@@ -36,6 +37,8 @@ T = TypeVar("T")
 
 # More than workers may ever have told of one bin; a bigint holds it.
 _MOST: Final = (1 << 63) - 1
+# An hour's sums may have been moved from the mean of another part of the day.
+_FURTHEST: Final = 4 * VALUE_LIMIT
 
 Rows = list[dict[str, Any]]
 Adder = Callable[[Sequence[Record]], None]
@@ -106,16 +109,23 @@ class Watching:
         ids = self._named((record, one.model, one.number) for record, one in found)
         for record, watched in found:
             state = record.value(State, record.body.get("state"))
-            self._check_episode(record, state)
+            if not all(map(_is_number, _numbers(record.body.get("state")))):
+                raise record.invalid("a number in its state is beyond any")
+            if not state.streams.keys() <= watched.references.keys():
+                raise record.invalid("it counted streams that it has no references of")
+            self._check_episode(record, state, ids[watched.model, watched.number])
             row = {"version_id": ids[watched.model, watched.number], **columns(watched, state)}
             added = insert(monitors).values(**row).returning(monitors.c.id)
             own = self._connection.execute(added).scalar_one()
             row = {"monitor_id": own, "doc": dumps(watched.references)}
             self._connection.execute(insert(drift_references).values(**row))
 
-    def _check_episode(self, record: Record, state: State) -> None:
+    def _check_episode(self, record: Record, state: State, version: int) -> None:
         if state.episode:
-            asked = select(drift_episodes.c.id).where(drift_episodes.c.id == row_of(state.episode))
+            asked = select(drift_episodes.c.id).where(
+                drift_episodes.c.id == row_of(state.episode),
+                drift_episodes.c.version_id == version,
+            )
             if self._connection.execute(asked).one_or_none() is None:
                 raise _nowhere(record, state.episode)
 
@@ -146,6 +156,8 @@ class Watching:
         for record in records:
             scored = record.value(Scored, record.body)
             own, _ = ids[record.text("model"), record.text("number")]
+            if not 0 <= scored.hour <= _MOST or scored.checks > _MOST:
+                raise record.invalid("its hour or the number of its scores is none")
             if scored.checks < 1 or not 0 <= scored.total <= scored.checks:
                 raise record.invalid(f"no {scored.checks} scores have the sum {scored.total!r:.30}")
             rows.append(
@@ -227,8 +239,9 @@ def _check_hour(record: Record, hour: Hour, stream: str, bins: Mapping[str, int]
     for count in (*hour.counts, hour.missing, hour.hour):
         if type(count) is not int or not 0 <= count <= _MOST:
             raise record.invalid(f"{count!r:.30} is no count")
-    if not (math.isfinite(hour.total) and math.isfinite(hour.squares)):
-        raise record.invalid("a sum is not finite")
+    number = hour.values
+    if not (abs(hour.total) <= number * _FURTHEST and 0 <= hour.squares <= number * _FURTHEST**2):
+        raise record.invalid("a sum is no number, or beyond any")
 
 
 def _mark(record: Record) -> dict[str, Any]:
@@ -236,6 +249,10 @@ def _mark(record: Record) -> dict[str, Any]:
     answer = said.get("answer")
     if answer is not None and not isinstance(answer, str):
         raise record.invalid("answer is no text")
+    for text in (mark.request, mark.prediction, *([] if answer is None else [answer])):
+        _checked(record, partial(names.line, text, field="mark", limit=names.KEY_LIMIT))
+    if mark.confidence is not None and not _is_number(mark.confidence):
+        raise record.invalid("confidence is no number")
     return {
         "request": mark.request,
         "prediction": mark.prediction,
@@ -245,6 +262,22 @@ def _mark(record: Record) -> dict[str, Any]:
         "was_right": None if answer is None else int(answer == mark.prediction),
         "answered_at": None if answer is None else _micros(record, "answered_at"),
     }
+
+
+def _is_number(value: float) -> bool:
+    # A whole number may be larger than any float.
+    return -sys.float_info.max <= value <= sys.float_info.max
+
+
+def _numbers(data: Any) -> Iterator[float]:
+    """Give the numbers of what JSON held."""
+    if isinstance(data, Mapping):
+        data = list(data.values())
+    if isinstance(data, list):
+        for each in data:
+            yield from _numbers(each)
+    elif isinstance(data, int | float):
+        yield data
 
 
 def _bins(streams: str) -> dict[str, int]:
