@@ -94,6 +94,7 @@ def test_whoever_holds_the_references_is_not_sent_them_again(worker: Worker) -> 
     [
         ({}, "0 streams"),
         ({"": references.numeric(normal(50))}, "references"),
+        ({"confidence": references.numeric([50.0, 99.0] * 20)}, "divide per cents"),
         ({"x": Reference(count=3, edges=(2.0, 1.0), counts=(1, 1, 1))}, "ascend"),
         ({"x": Reference(count=3, edges=(1.0,), counts=(1, 1))}, "add up"),
         ({"x": Reference(count=3, edges=(1.0,), counts=(1, 1, 1))}, "one more"),

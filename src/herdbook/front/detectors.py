@@ -197,10 +197,11 @@ class DriftDetector:
         self._sampler.references.put(found)
         return found
 
-    def _freeze_waiting(self) -> None:
+    def _freeze_waiting(self, *, asked: bool = False) -> None:
         """Freeze what waits when that is enough; what is too little waits for more.
 
-        What hinders it is said, once for the same samples: a service goes on without.
+        What hinders it is said, once for the same samples: a service goes on without. Only who asks
+        for the drift is told with an error that other references are frozen.
         """
         with self._lock:
             held = self._waiting.get(PREDICTION)
@@ -209,9 +210,9 @@ class DriftDetector:
                 return
             try:
                 self._frozen(replace=False)
-            except Conflict:
-                raise
             except HerdbookError as problem:
+                if asked and isinstance(problem, Conflict):
+                    raise
                 self._refused = count
                 _log.warning("the reference of %s is not frozen: %s", self.ref, problem)
 
@@ -239,9 +240,6 @@ class DriftDetector:
                 It waits in memory for a moment, so that a process that is killed may lose it; what
                 is counted is not lost.
             features: those the reference has, by name.
-
-        Raises:
-            Conflict: reference samples waited, and others are frozen already.
         """
         if self._waiting:
             self._freeze_waiting()
@@ -323,7 +321,7 @@ class DriftDetector:
             HerdbookError: the register cannot be reached.
         """
         self._refused = 0
-        self._freeze_waiting()
+        self._freeze_waiting(asked=True)
         self._flush()
         found = self._door.call(Standing, "drift.standing", ref=self.ref)
         return DriftScore(found.score or 0.0, found.status, found.level)
@@ -335,7 +333,7 @@ class DriftDetector:
             language: of the recommendation: `en`, `ru` or `de`.
         """
         self._refused = 0
-        self._freeze_waiting()
+        self._freeze_waiting(asked=True)
         self._flush()
         return self._door.call(Report, "drift.report", ref=self.ref, language=language)
 

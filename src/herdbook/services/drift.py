@@ -26,7 +26,7 @@ from herdbook.core.monitors import Answers, Monitor
 from herdbook.core.pages import PAGE_DEFAULT, Page
 from herdbook.core.pages import page_size as checked_size
 from herdbook.core.ports import Work
-from herdbook.core.references import Reference
+from herdbook.core.references import Kind, Reference
 from herdbook.core.refs import VersionRef, version_ref
 from herdbook.core.sampling import HOURS, STREAMS_LIMIT, Distribution
 from herdbook.core.wire import canonical, plain
@@ -96,10 +96,18 @@ def _checked(references: Mapping[str, Reference]) -> dict[str, Reference]:
             f"there are references of {len(references)} streams; give 1 to {STREAMS_LIMIT}",
             field="references",
         )
-    return {
+    found = {
         names.key(name, field="references"): references[name].checked(name)
         for name in sorted(references)
     }
+    sure = found.get(CONFIDENCE)
+    if sure is not None and sure.kind is Kind.NUMERIC and not 0 <= sure.low <= sure.high <= 1:
+        raise Invalid(
+            f"confidence is {sure.low:g} to {sure.high:g}; a confidence is 0 to 1: divide per "
+            "cents by 100, or give another stream that name",
+            field="references.confidence",
+        )
+    return found
 
 
 def fingerprint(references: Mapping[str, Reference]) -> str:
