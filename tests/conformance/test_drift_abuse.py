@@ -166,7 +166,7 @@ def watching(register: Register, stream: str, given: Reference) -> Watched:
         trap(tau=100.0),
     ],
 )
-@pytest.mark.parametrize("stream", [PREDICTION, CONFIDENCE])
+@pytest.mark.parametrize("stream", [PREDICTION, "length"])
 def test_references_of_very_large_values_can_be_reported_on(
     register: Register, odd: Reference, stream: str
 ) -> None:
@@ -180,6 +180,12 @@ def test_references_of_very_large_values_can_be_reported_on(
     score = register.read(drift.report, REF).current_drift_score
     assert score is not None
     assert 0 <= score <= 1
+
+
+@pytest.mark.parametrize("odd", [trap(low=-1.0), trap(high=LARGEST), trap(low=5.0, high=-5.0)])
+def test_confidences_outside_of_0_to_1_are_no_reference(register: Register, odd: Reference) -> None:
+    with pytest.raises(Invalid, match="a confidence is 0 to 1"):
+        watching(register, CONFIDENCE, odd)
 
 
 def test_no_more_detectors_are_remembered_than_there_is_room_for(
