@@ -35,6 +35,7 @@ SIZES = Sizes(records=1 << 15, labels=1 << 14)
 REF = "gnn:v2.1.0"
 # Of values 1, 2, 3… each one's presence shows in their number and sum.
 REFERENCE = [float(at) for at in range(1, 101)]
+SURE = [at / 100 for at in range(1, 101)]
 STREAMS = [f"w{at}" for at in range(20)]
 
 
@@ -90,8 +91,8 @@ def door(tmp_path: Path) -> Iterator[Door]:
     """A register in which gnn:v2.1.0 is watched."""
     found = opened(tmp_path)
     found.call(Version, "versions.register", model="gnn", draft=Draft(number="v2.1.0"))
-    names = ["prediction", "confidence", *STREAMS]
-    Drift(found).watch(REF, dict.fromkeys(names, REFERENCE))
+    names = ["prediction", *STREAMS]
+    Drift(found).watch(REF, {"confidence": SURE, **dict.fromkeys(names, REFERENCE)})
     yield found
     found.close()
 

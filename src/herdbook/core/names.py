@@ -37,6 +37,7 @@ _DEVICES = frozenset(
 ROUTE_WORDS = frozenset(
     {
         "aliases",
+        "drift",
         "lineage",
         "migrate",
         "restore",
