@@ -8,24 +8,22 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
 from herdbook.bootstrap import open_door
 from herdbook.core.drift import Report
 from herdbook.core.models import Version
-from herdbook.core.recording import Delta
 from herdbook.front import recording
 from herdbook.front.delivering import Delivery
 from herdbook.front.detectors import DriftDetector
 from herdbook.front.door import Door
 from herdbook.front.drift import Drift
 from herdbook.front.recording import Recorder
-from herdbook.services.folding import Fold
 from herdbook.services.versions import Draft
 from herdbook.settings import Settings
 from herdbook.storage.journal import Sizes
+from tests.force.careless import FreshName, TailFirst
 from tests.force.crowds import CLEAN, KILLED
 from tests.force.ledgers import Ledger
 
@@ -56,26 +54,6 @@ class Dying:
             if not self._at:
                 die()
         return found
-
-
-class TailFirst(Delivery):
-    """The first control: takes what it is about to send for sent."""
-
-    def _send(self) -> None:
-        journal = self._journal
-        if self._waiting is not None and journal.state.is_sending:
-            found, delta = self._waiting
-            journal.commit(journal.state.sent(found.opened))
-            time.sleep(0.02)
-            self._door.call(object, "experiments.fold", delta=delta)
-            self._waiting = None
-
-
-class FreshName(Delivery):
-    """The second control: every delta goes under a number that is new."""
-
-    def _delta(self, found: Fold) -> Delta:
-        return found.delta(f"w{uuid4().hex}", 1, dropped=0)
 
 
 def die() -> None:

@@ -9,12 +9,13 @@ from uuid import uuid4
 
 import pytest
 
-from herdbook.core.recording import Delta, Folded
+from herdbook.core.recording import Folded
 from herdbook.front import recording
 from herdbook.front.delivering import Delivery
 from herdbook.front.recording import Recorder
-from herdbook.services.folding import Fold, Label, fold
+from herdbook.services.folding import Label, fold
 from herdbook.storage.journal import Sizes
+from tests.force.careless import FreshName, TailFirst
 from tests.force.crowds import CLEAN, KILLED
 from tests.force.ledgers import Ledger, Shelf
 
@@ -48,26 +49,6 @@ class InMemory:
             found = fold(held, labels)
             delta = found.delta(self._worker, self._sequence, dropped=0)
             self._shelf.call(Folded, "experiments.fold", delta=delta)
-
-
-class TailFirst(Delivery):
-    """The second control: takes what it is about to send for sent."""
-
-    def _send(self) -> None:
-        journal = self._journal
-        if self._waiting is not None and journal.state.is_sending:
-            found, delta = self._waiting
-            journal.commit(journal.state.sent(found.opened))
-            time.sleep(0.01)
-            self._door.call(Folded, "experiments.fold", delta=delta)
-            self._waiting = None
-
-
-class FreshName(Delivery):
-    """The third control: every delta goes under a number that is new."""
-
-    def _delta(self, found: Fold) -> Delta:
-        return found.delta(f"w{uuid4().hex}", 1, dropped=0)
 
 
 def recorder(shelf: Shelf, folder: Path) -> Recorder:

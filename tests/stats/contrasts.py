@@ -104,20 +104,7 @@ _Arm = dict[str, tuple[float, UnitSums]]
 
 
 def contrast(strata: Mapping[str, Pair]) -> Contrast:
-    """Compare the arms within each stratum and pool the differences.
-
-    With stratum weights `w[s]` proportional to `nC nT / (nC + nT)` and summing to 1, and sums
-    `(n, x)` of unit u, stratum s and arm a:
-
-        difference   d = sum over s of w[s] (mean[s, T] - mean[s, C])
-        residual     r[u, a] = sum over s of w[s] (x - n mean[s, a]) / N[s, a] sqrt(G / (G - 1))
-        variance     V = sum over u of r[u, T]^2 + r[u, C]^2 - 2 min(0, sum of r[u, T] r[u, C])
-
-    with G units in stratum s and arm a. A unit that comes in several strata counts once, so its
-    values may depend on one another in any way. That a unit was in both arms is allowed for where
-    it makes the difference less certain, and never where more. With one stratum and one value a
-    unit, V is Welch's `var(C) / nC + var(T) / nT`. Pooling strata before comparing would let a ramp
-    that meets a drift in the base rate pass for an effect.
+    """Compare the arms, by the formula as `herdbook.stats.cells.contrast` gives it.
 
     Args:
         strata: sums by stratum, such as the stages of a ramp; none or empty ones give no evidence.
@@ -126,9 +113,6 @@ def contrast(strata: Mapping[str, Pair]) -> Contrast:
         >>> low, high = {1: (1, 0.2), 2: (2, 0.6)}, {3: (1, 0.5), 4: (1, 0.7)}
         >>> round(contrast({"10 %": Pair(UnitSums(low), UnitSums(high))}).difference, 3)
         0.333
-
-    Reference: Liang and Zeger, "Longitudinal data analysis using generalized linear models",
-    Biometrika 73 (1986), for the clusters; Mantel and Haenszel (1959) for the weights.
     """
     weights = {name: pair.weight for name, pair in strata.items() if pair.weight}
     whole = math.fsum(weights.values())

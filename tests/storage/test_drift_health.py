@@ -10,17 +10,7 @@ from herdbook.services import versions
 from herdbook.storage.sql import health
 from herdbook.storage.sql.work import SqlWork
 from tests.conformance.test_monitors import HOUR, references
-from tests.registers import (
-    NOON,
-    Register,
-    database,
-    postgres_template,
-    register,
-    register_url,
-    sqlite_template,
-)
-
-__all__ = ["database", "postgres_template", "register", "register_url", "sqlite_template"]
+from tests.registers import NOON, Register
 
 
 @pytest.fixture

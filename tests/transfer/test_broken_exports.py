@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,25 @@ def sealed(lines: list[str]) -> list[str]:
     text = "".join(line + "\n" for line in lines[:-1])
     end["sha256"] = hashlib.sha256(text.encode()).hexdigest()
     return [*lines[:-1], json.dumps(end, separators=(",", ":"))]
+
+
+def refused_whole(folder: Path, lines: list[str], match: str) -> None:
+    """See that an export is refused by its line, and that nothing of it was written."""
+    with opened(f"sqlite:///{folder}/two.db") as two:
+        empty = list(two.export())
+
+        with pytest.raises(Invalid, match=match) as caught:
+            two.load(sealed(lines))
+
+        assert "line" in str(caught.value)
+        assert list(two.export()) == empty
+
+
+def noticed(folder: Path, lines: list[str], kinds: Iterable[str]) -> None:
+    """See that a line of each kind cannot be left out without being noticed."""
+    for kind in kinds:
+        with opened(f"sqlite:///{folder}/two.db") as two, pytest.raises(HerdbookError):
+            two.load(without(lines, kind))
 
 
 def without(lines: list[str], kind: str) -> list[str]:

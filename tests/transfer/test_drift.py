@@ -14,12 +14,11 @@ from herdbook.core.drift import Episode, Level, Settings, State, StreamState, Wa
 from herdbook.core.monitors import Answers
 from herdbook.core.refs import VersionRef
 from herdbook.core.sampling import Mark, StreamSums
-from herdbook.errors import HerdbookError, Invalid
 from herdbook.services.drift import fingerprint
 from tests.conformance.test_monitors import HOUR, REFERENCES
 from tests.registers import NOON
 from tests.transfer.registers import furnish, opened
-from tests.transfer.test_broken_exports import edited, sealed, without
+from tests.transfer.test_broken_exports import edited, noticed, refused_whole
 from tests.transfer.test_experiments import WAYS, on, urls
 
 __all__ = ["urls"]
@@ -216,21 +215,13 @@ BROKEN: list[tuple[str, Callable[[list[str]], list[str]], str]] = [
 def test_what_cannot_be_is_refused_by_its_line_and_nothing_is_written(
     tmp_path: Path,
     exported: list[str],
-    what: str,
+    what: str,  # noqa: ARG001 - names the test
     broken: Callable[[list[str]], list[str]],
     match: str,
 ) -> None:
-    with opened(f"sqlite:///{tmp_path}/two.db") as two:
-        empty = list(two.export())
-
-        with pytest.raises(Invalid, match=match) as caught:
-            two.load(sealed(broken(exported)))
-
-        assert "line" in str(caught.value), what
-        assert list(two.export()) == empty
+    refused_whole(tmp_path, broken(exported), match)
 
 
 def test_a_line_that_is_missing_is_noticed(tmp_path: Path, exported: list[str]) -> None:
-    for kind in ("drift_settings", "episode", "monitor", "drift_hour", "drift_score", "mark"):
-        with opened(f"sqlite:///{tmp_path}/two.db") as two, pytest.raises(HerdbookError):
-            two.load(without(exported, kind))
+    kinds = ("drift_settings", "episode", "monitor", "drift_hour", "drift_score", "mark")
+    noticed(tmp_path, exported, kinds)

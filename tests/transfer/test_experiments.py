@@ -14,12 +14,12 @@ from herdbook.core.access import everything
 from herdbook.core.experiments import State
 from herdbook.core.recording import ArmSums, CellSums, Delta, Folded, Recorded
 from herdbook.core.trials import Kept
-from herdbook.errors import Conflict, HerdbookError, Invalid
+from herdbook.errors import Conflict
 from herdbook.services import serving
 from herdbook.storage.sql.work import writing
 from tests.experiments import arm, delta
 from tests.transfer.registers import furnish, opened
-from tests.transfer.test_broken_exports import edited, sealed, without
+from tests.transfer.test_broken_exports import edited, noticed, refused_whole
 
 WAYS = [
     "sqlite to sqlite",
@@ -248,24 +248,16 @@ BROKEN: list[tuple[str, Callable[[list[str]], list[str]], str]] = [
 def test_what_cannot_be_is_refused_by_its_line_and_nothing_is_written(
     tmp_path: Path,
     exported: list[str],
-    what: str,
+    what: str,  # noqa: ARG001 - names the test
     broken: Callable[[list[str]], list[str]],
     match: str,
 ) -> None:
-    with opened(f"sqlite:///{tmp_path}/two.db") as two:
-        empty = list(two.export())
-
-        with pytest.raises(Invalid, match=match) as caught:
-            two.load(sealed(broken(exported)))
-
-        assert "line" in str(caught.value), what
-        assert list(two.export()) == empty
+    refused_whole(tmp_path, broken(exported), match)
 
 
 def test_a_line_that_is_missing_is_noticed(tmp_path: Path, exported: list[str]) -> None:
-    for kind in ("experiment", "batch", "delta", "worker"):
-        with opened(f"sqlite:///{tmp_path}/two.db") as two, pytest.raises(HerdbookError):
-            two.load(without(exported, kind))
+    kinds = ("experiment", "batch", "delta", "worker")
+    noticed(tmp_path, exported, kinds)
 
 
 def test_sums_are_written_as_they_came(exported: list[str]) -> None:

@@ -7,7 +7,7 @@ other, so an episode begins once however many of them see it.
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from threading import Lock
 from typing import Final
 
@@ -87,11 +87,6 @@ def detectors(work: Work, monitor: Monitor) -> Mapping[str, Detector]:
 def hour_of(at: datetime) -> int:
     """The hour since 1970, in UTC, that a time lies in."""
     return int(at.timestamp()) // HOUR_SECONDS
-
-
-def hour_start(hour: int) -> datetime:
-    """When an hour since 1970 began."""
-    return datetime.fromtimestamp(hour * HOUR_SECONDS, tz=UTC)
 
 
 def take(work: Work, sampled: Sampled) -> int:
