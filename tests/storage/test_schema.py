@@ -258,7 +258,7 @@ def test_a_failed_upgrade_leaves_an_empty_database(empty: Database) -> None:
         assert inspect(connection).get_table_names() == []
 
 
-@pytest.mark.parametrize("newer", ["0005", "9999", "abcdef"])
+@pytest.mark.parametrize("newer", ["0006", "9999", "abcdef"])
 def test_a_newer_revision_is_refused(register: Register, newer: str) -> None:
     register.execute("UPDATE alembic_version SET version_num = :newer", newer=newer)
 

@@ -18,6 +18,7 @@ from herdbook.core.holdings import Artifacts
 from herdbook.core.lineage import Dataset, Pedigree, Relative
 from herdbook.core.models import Model, Version
 from herdbook.core.monitors import Drift
+from herdbook.core.moving import Documents
 from herdbook.core.numbers import Number
 from herdbook.core.pages import Page
 from herdbook.core.refs import VersionRef
@@ -324,6 +325,7 @@ class Work(Protocol):
     artifacts: Artifacts
     experiments: Experiments
     drift: Drift
+    documents: Documents
 
     @property
     def by(self) -> Actor:

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, inspect, text
 from herdbook.errors import SchemaMismatch, Unavailable
 from herdbook.storage.sql.engine import Database, create_private
 
-HEAD: Final = "0004"
+HEAD: Final = "0005"
 LOCK_KEY: Final = 4_843_784_877
 
 

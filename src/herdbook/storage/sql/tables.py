@@ -20,6 +20,7 @@ from sqlalchemy import (
 
 from herdbook.storage.sql.columns import Id, Word, row_id, to
 from herdbook.storage.sql.columns import metadata as metadata
+from herdbook.storage.sql.document_tables import collections as collections
 from herdbook.storage.sql.drift_tables import monitors as monitors
 from herdbook.storage.sql.experiment_tables import experiments as experiments
 

@@ -14,6 +14,7 @@ from herdbook.errors import HerdbookError
 from herdbook.storage.sql.access import SqlReplays, SqlTokens
 from herdbook.storage.sql.artifacts import SqlArtifacts
 from herdbook.storage.sql.deployments import SqlDeployments
+from herdbook.storage.sql.documents import SqlDocuments
 from herdbook.storage.sql.drift import SqlDrift
 from herdbook.storage.sql.engine import Database, savepoint
 from herdbook.storage.sql.evaluations import SqlEvaluations
@@ -55,6 +56,7 @@ class SqlWork:
         self.artifacts = SqlArtifacts(connection, by, self.versions, self._now)
         self.experiments = SqlExperiments(connection, by, self.models, self._now)
         self.drift = SqlDrift(connection, by, self.models, self.versions)
+        self.documents = SqlDocuments(connection, by, self.models)
 
     @property
     def by(self) -> Actor:
