@@ -14,11 +14,7 @@ from herdbook.core.migrations import (
     Estimate,
     Migration,
     Options,
-    Outcome,
     Phase,
-    Progress,
-    SetAside,
-    Shard,
     Step,
     Verification,
     Way,
@@ -35,7 +31,6 @@ from herdbook.errors import Conflict, Invalid, Refused
 from herdbook.services.documents import tell
 
 LEASE_LIMIT: Final = 3_600.0
-AT_ONCE: Final = 10_000
 
 
 def start(  # noqa: PLR0913 - what a migration is
@@ -157,7 +152,7 @@ def _named(home: Place, number: str, *, as_field: bool) -> Place:
 
 def get(work: Work, migration: str) -> Migration:
     """Give a migration as it stands."""
-    return work.documents.migration(_key(migration))
+    return work.documents.migration(checked_key(migration))
 
 
 def page(
@@ -196,7 +191,7 @@ def claim(work: Work, migration: str, *, driver: str, lease_seconds: float = 30.
     Raises:
         Conflict: somebody else has it, or the migration is over.
     """
-    found = _locked(work, migration)
+    found = locked(work, migration)
     found.check_open()
     names.line(driver, field="driver", limit=names.KEY_LIMIT)
     if not 1 <= lease_seconds <= LEASE_LIMIT:
@@ -217,7 +212,7 @@ def claim(work: Work, migration: str, *, driver: str, lease_seconds: float = 30.
 
 def leave(work: Work, migration: str, *, driver: str) -> Migration:
     """Give the lease back."""
-    found = _locked(work, migration)
+    found = locked(work, migration)
     if found.driver != driver:
         return found
     changed = replace(found, driver="", lease_until=None)
@@ -250,7 +245,7 @@ def advance(  # noqa: PLR0913 - what each phase brings with it
         Conflict: somebody else has the lease, or the phase cannot follow.
         Refused: a gate of the verification does not hold.
     """
-    found = _driven(work, migration, driver)
+    found = driven(work, migration, driver)
     if to in (*CUT, Phase.RETIRED, Phase.ROLLED_BACK):
         raise Invalid(f"{to} is not come to by advancing", field="to")
     if found.phase is to and to is not Phase.VERIFIED:
@@ -304,99 +299,6 @@ def _verified(work: Work, found: Migration, verification: Verification | None) -
     return changed
 
 
-def cut(work: Work, migration: str, *, driver: str, shards: Sequence[Shard]) -> Progress:
-    """Add shards to a migration; those that are there stay.
-
-    Raises:
-        Conflict: somebody else has the lease.
-    """
-    found = _driven(work, migration, driver)
-    _bounded(shards, "shards")
-    new = {shard.number: shard.within.documents for shard in shards}
-    fresh = work.documents.cut(found.id, shards)
-    if fresh not in (0, len(new)):
-        raise Conflict(f"{found.id} was cut otherwise before", field="shards")
-    if not fresh:
-        return found.progress
-    was = found.progress
-    progress = replace(was, shards=was.shards + fresh, documents=was.documents + sum(new.values()))
-    work.documents.save_migration(replace(found, progress=progress))
-    return progress
-
-
-def shards(work: Work, migration: str, *, after: int = 0, size: int = PAGE_DEFAULT) -> Page[Shard]:
-    """Give shards that are not done, by number from the one after `after` on."""
-    found = work.documents.migration(_key(migration))
-    given = work.documents.shards(found.id, after=after, size=checked_size(size))
-    full = len(given) == size
-    return Page(items=tuple(given), next=str(given[-1].number) if full else None)
-
-
-def settle(work: Work, migration: str, *, driver: str, outcomes: Sequence[Outcome]) -> Migration:
-    """Note what became of shards, each once, after the store acknowledged them.
-
-    Raises:
-        Conflict: somebody else has the lease.
-    """
-    found = _driven(work, migration, driver)
-    _bounded(outcomes, "outcomes")
-    fresh = work.documents.settle(found.id, outcomes, at=work.now())
-    aside = [each for outcome in fresh for each in outcome.set_aside]
-    listed = work.documents.put_aside(found.id, aside, at=work.now())
-    was = found.progress
-    price = found.target.encoder.price_per_million_tokens if found.target.encoder else 0.0
-    tokens = was.tokens + sum(outcome.tokens for outcome in fresh)
-    progress = replace(
-        was,
-        shards_done=was.shards_done + sum(1 for outcome in fresh if outcome.shard),
-        written=was.written + sum(outcome.written for outcome in fresh),
-        set_aside=was.set_aside + listed,
-        tokens=tokens,
-        cost=tokens * price / 1e6,
-        seconds=was.seconds + sum(outcome.seconds for outcome in fresh),
-    )
-    changed = replace(found, progress=progress)
-    work.documents.save_migration(changed)
-    return changed
-
-
-def set_aside(
-    work: Work, migration: str, *, size: int = PAGE_DEFAULT, page: str | None = None
-) -> Page[SetAside]:
-    """Give the documents that could not be moved, by id."""
-    found = work.documents.migration(_key(migration))
-    return work.documents.set_aside(found.id, size=checked_size(size), page=page)
-
-
-def take_back(work: Work, migration: str, *, driver: str, ids: Sequence[str]) -> Migration:
-    """Take documents off the list of what could not be moved: they were, or are gone."""
-    found = _driven(work, migration, driver)
-    _bounded(ids, "ids")
-    gone = work.documents.take_back(found.id, ids)
-    progress = replace(found.progress, set_aside=found.progress.set_aside - gone)
-    changed = replace(found, progress=progress)
-    work.documents.save_migration(changed)
-    return changed
-
-
-def bury(work: Work, migration: str, *, ids: Sequence[str]) -> Progress:
-    """Note that documents are about to be deleted, so that no shard on its way revives them."""
-    found = _locked(work, migration)
-    _bounded(ids, "ids")
-    was = found.progress
-    work.documents.bury(found.id, ids, first=was.buried + 1)
-    progress = replace(was, buried=was.buried + len(ids))
-    work.documents.save_migration(replace(found, progress=progress))
-    return progress
-
-
-def buried(work: Work, migration: str, *, ids: Sequence[str], after: int) -> Page[str]:
-    """Give those of the documents that were deleted under a number above `after`."""
-    found = work.documents.migration(_key(migration))
-    _bounded(ids, "ids")
-    return Page(items=tuple(work.documents.buried(found.id, ids, after=after)), next=None)
-
-
 def pause(work: Work, migration: str, *, reason: str = "") -> Migration:
     """Let the carrying of a migration wait, after the shards that are on their way."""
     return _set_paused(work, migration, reason, paused=True)
@@ -408,7 +310,7 @@ def resume(work: Work, migration: str) -> Migration:
 
 
 def _set_paused(work: Work, migration: str, reason: str, *, paused: bool) -> Migration:
-    found = _locked(work, migration)
+    found = locked(work, migration)
     found.check_open()
     if found.paused is paused:
         return found
@@ -424,14 +326,16 @@ def _set_paused(work: Work, migration: str, reason: str, *, paused: bool) -> Mig
     return changed
 
 
-def _locked(work: Work, migration: str, action: Action = Action.WRITE) -> Migration:
-    found = work.documents.migration(_key(migration))
+def locked(work: Work, migration: str, action: Action = Action.WRITE) -> Migration:
+    """Give a migration the actor may change, locked."""
+    found = work.documents.migration(checked_key(migration))
     work.by.allow(action, found.model)
     return work.documents.lock_migration(found.id)
 
 
-def _driven(work: Work, migration: str, driver: str) -> Migration:
-    found = _locked(work, migration)
+def driven(work: Work, migration: str, driver: str) -> Migration:
+    """Give a migration to who has its lease, locked; Conflict to others."""
+    found = locked(work, migration)
     found.check_open()
     if found.driver != driver:
         raise Conflict(
@@ -441,10 +345,6 @@ def _driven(work: Work, migration: str, driver: str) -> Migration:
     return found
 
 
-def _key(migration: str) -> str:
+def checked_key(migration: str) -> str:
+    """Check the id of a migration."""
     return names.line(migration, field="migration", limit=names.KEY_LIMIT)
-
-
-def _bounded(given: Sequence[object], field: str) -> None:
-    if len(given) > AT_ONCE:
-        raise Invalid(f"give at most {AT_ONCE} {field} at once", field=field)
