@@ -98,7 +98,8 @@ class Options:
     """How a migration is carried out.
 
     Args:
-        shard: documents in a shard: what is done, and noted, at once.
+        shard: documents in a shard: what is done, and noted, at once; 0 for what takes about five
+            seconds.
         rate: documents a second at most; 0 for as many as go.
         budget: what embedding may cost at most, in the currency of the encoder's price; 0 for no
             limit.
@@ -106,7 +107,7 @@ class Options:
         field: whether the target is another vector field of the same collection.
     """
 
-    shard: int = 500
+    shard: int = 0
     rate: float = 0.0
     budget: float = 0.0
     text_limit: int = 100_000
@@ -115,7 +116,7 @@ class Options:
     def __post_init__(self) -> None:
         """Refuse what cannot be done."""
         for name, least, most in (
-            ("shard", 1, 10_000),
+            ("shard", 0, 10_000),
             ("rate", 0, 1e9),
             ("budget", 0, 1e12),
             ("text_limit", 1, 100_000_000),

@@ -77,5 +77,5 @@ class Documents(Protocol):
     def bury(self, key: str, ids: Sequence[str], *, first: int) -> None:
         """Note deletions under the numbers from `first` on; the migration is locked."""
 
-    def buried(self, key: str, ids: Sequence[str], *, after: int) -> Sequence[str]:
-        """Give those of the ids that were deleted under a number above `after`."""
+    def buried(self, key: str, *, after: int, size: int) -> Sequence[tuple[int, str]]:
+        """Give deletions, number and document, by number from the one after `after` on."""

@@ -303,12 +303,9 @@ class Documents:
         """Note that documents are about to be deleted, so that no shard on its way revives them."""
         return self._door.call(Progress, "documents.bury", migration=migration, ids=list(ids))
 
-    def buried(self, migration: str, *, ids: Sequence[str], after: int) -> Sequence[str]:
-        """Give those of the documents that were deleted under a number above `after`."""
-        found = self._door.page(
-            str, "documents.buried", migration=migration, ids=list(ids), after=after
-        )
-        return found.items
+    def buried(self, migration: str, *, after: int = 0, size: int = PAGE_DEFAULT) -> Page[str]:
+        """Give the documents that were deleted while they were moved, in the order of that."""
+        return self._door.page(str, "documents.buried", migration=migration, after=after, size=size)
 
     def observe(self, migration: str) -> Migration:
         """Say that the store's alias follows the cut; `cut_over` does it."""

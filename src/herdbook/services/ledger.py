@@ -1,4 +1,4 @@
-"""The ledger of a migration: its shards, what could not be moved, and what was deleted meanwhile."""
+"""The ledger of a migration: its shards, what could not be moved, and what was deleted."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -100,11 +100,19 @@ def bury(work: Work, migration: str, *, ids: Sequence[str]) -> Progress:
     return progress
 
 
-def buried(work: Work, migration: str, *, ids: Sequence[str], after: int) -> Page[str]:
-    """Give those of the documents that were deleted under a number above `after`."""
+def buried(work: Work, migration: str, *, after: int = 0, size: int = PAGE_DEFAULT) -> Page[str]:
+    """Give the documents that were deleted while they were moved, in the order of that.
+
+    Args:
+        work: the unit of work.
+        migration: its id.
+        after: the number of the deletion before; `next` of a page is one.
+        size: at most so many.
+    """
     found = work.documents.migration(checked_key(migration))
-    _bounded(ids, "ids")
-    return Page(items=tuple(work.documents.buried(found.id, ids, after=after)), next=None)
+    given = work.documents.buried(found.id, after=after, size=checked_size(size))
+    full = len(given) == size
+    return Page(items=tuple(id for _, id in given), next=str(given[-1][0]) if full else None)
 
 
 def _bounded(given: Sequence[object], field: str) -> None:

@@ -224,17 +224,18 @@ class SqlLedger:
         if rows:
             self._connection.execute(insert(document_tombstones), rows)
 
-    def buried(self, key: str, ids: Sequence[str], *, after: int) -> Sequence[str]:
-        """Give those of the ids that were deleted under a number above `after`."""
-        found: set[str] = set()
-        for at in range(0, len(ids), BATCH):
-            asked = select(document_tombstones.c.document).where(
+    def buried(self, key: str, *, after: int, size: int) -> Sequence[tuple[int, str]]:
+        """Give deletions, number and document, by number from the one after `after` on."""
+        asked = (
+            select(document_tombstones.c.number, document_tombstones.c.document)
+            .where(
                 document_tombstones.c.migration_id == row_of(key),
                 document_tombstones.c.number > after,
-                document_tombstones.c.document.in_(list(ids[at : at + BATCH])),
             )
-            found.update(self._connection.execute(asked).scalars())
-        return [each for each in ids if each in found]
+            .order_by(document_tombstones.c.number)
+            .limit(size)
+        )
+        return [(row.number, row.document) for row in self._connection.execute(asked)]
 
 
 def shown(row: int) -> str:

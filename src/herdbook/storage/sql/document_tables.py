@@ -67,7 +67,6 @@ document_tombstones = Table(
     metadata,
     to("document_migrations.id", "migration_id", key=True),
     Column("number", BigInteger, primary_key=True, autoincrement=False),
-    Column("document", Word, nullable=False),
-    Index(None, "migration_id", "document"),
+    Column("document", Text, nullable=False),
     sqlite_with_rowid=False,
 )

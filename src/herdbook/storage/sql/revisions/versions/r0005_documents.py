@@ -81,12 +81,11 @@ def _carried() -> None:
     op.create_table(
         "document_tombstones",
         *_key(),
-        sa.Column("document", Word, nullable=False),
+        sa.Column("document", sa.Text(), nullable=False),
         _to("document_tombstones", "document_migrations", "migration_id"),
         sa.PrimaryKeyConstraint("migration_id", "number", name="pk_document_tombstones"),
         sqlite_with_rowid=False,
     )
-    _index("document_tombstones", "migration_id", "document")
 
 
 def upgrade() -> None:
