@@ -3,7 +3,7 @@
 import getpass
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
@@ -199,7 +199,14 @@ def connect(
         interval=settings.refresh_seconds,
     )
     alone = _is_alone(settings)
-    return Herdbook(door, resolver=resolver, cache=cache, experiments=experiments, offline=alone)
+    return Herdbook(
+        door,
+        resolver=resolver,
+        cache=cache,
+        experiments=experiments,
+        offline=alone,
+        again=partial(connect, settings=settings),
+    )
 
 
 def _is_alone(settings: Settings) -> bool:

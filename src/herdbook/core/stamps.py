@@ -119,6 +119,11 @@ def history_of(metadata: Mapping[str, Any]) -> list[dict[str, str]]:
     return list(found)
 
 
+def history_text(history: list[dict[str, str]]) -> str:
+    """Give a history as the JSON text stores without nested metadata hold."""
+    return json.dumps(history, separators=(",", ":"))
+
+
 def unstamped(metadata: Mapping[str, Any]) -> Metadata:
     """Give what of the metadata is the user's own."""
     return {key: value for key, value in metadata.items() if key not in _KEYS}
@@ -169,7 +174,7 @@ class Stamper:
             VERSION: self.space.number,
             SPACE: self.space.fingerprint,
             INDEXED: time_text(self.at),
-            HISTORY: told if self.nested else json.dumps(told, separators=(",", ":")),
+            HISTORY: told if self.nested else history_text(told),
             CONTENT: content,
             WRITE: self.write,
         }

@@ -1,6 +1,7 @@
 """`Herdbook`: the one object, the same over SQLite, PostgreSQL and a server."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from herdbook.core.assignment import Attributes
     from herdbook.core.units import Unit
     from herdbook.front.calls import Call
+    from herdbook.front.moving.moved import MovedDocuments
 
 
 class Herdbook:
@@ -52,6 +54,7 @@ class Herdbook:
         resolver: Resolver | None = None,
         offline: bool = False,
         experiments: ServedExperiments | None = None,
+        again: "Callable[[], Herdbook] | None" = None,
     ) -> None:
         self._door = door
         self.models = Models(door)
@@ -60,12 +63,23 @@ class Herdbook:
         self.lineage = Lineage(door)
         self.evaluations = Evaluations(door)
         self.deployments = Deployments(door)
+        self._again = again
         self.events = Events(door)
         self.tokens = Tokens(door)
         self.webhooks = Webhooks(door)
         self.resolve = resolver or Resolver(door)
         self.experiments = experiments or ServedExperiments(door, self.resolve)
         self.drift = DetectedDrift(door, lambda: self.experiments.recorder)
+
+    @cached_property
+    def documents(self) -> "MovedDocuments":
+        """Collections of documents, and moving them to another version's embeddings."""
+        # Few programs move documents, and what does so takes its time to load.
+        from herdbook.front.moving.moved import MovedDocuments
+
+        return MovedDocuments(
+            self._door, artifacts=self.artifacts, versions=self.versions, again=self._again
+        )
 
     @property
     def address(self) -> str:
@@ -102,6 +116,8 @@ class Herdbook:
     def close(self) -> None:
         """Send what was recorded, give up connections and stop looking."""
         self.experiments.close()
+        if "documents" in self.__dict__:
+            self.documents.close()
         self.resolve.close()
         self._door.close()
 

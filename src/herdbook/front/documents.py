@@ -101,8 +101,8 @@ class Documents:
 
     def bridging(self, name: str) -> Bridge | None:
         """Give the bridge of a collection while it is in use and not expired, else None."""
-        found = self._door.page(Bridge, "documents.bridging", name=name).items
-        return found[0] if found else None
+        found = self._door.page(Bridge, "documents.bridging", name=name)
+        return found.items[0] if found.items else None
 
     def bridge(self, name: str, bridge: Bridge) -> Collection:
         """Let queries of a newer version pass a map to the vectors that are there.
@@ -154,6 +154,41 @@ class Documents:
             encoder=encoder,
             options=options,
             place=place,
+            dry_run=dry_run,
+        )
+
+    def request_migration(
+        self,
+        model: str,
+        *,
+        from_version: str,
+        to_version: str,
+        collection: str | None = None,
+        dry_run: bool = False,
+    ) -> Migration:
+        """Begin the migration of a model's documents from a version to another: it is planned.
+
+        The register runs no encoders: `herdbook documents migrate` carries the migration out,
+        where the store and the models are.
+
+        Args:
+            model: whose versions embed.
+            from_version: the version the documents are at: a number, by value, or as `@champion`.
+            to_version: the version that is to embed them, likewise.
+            collection: which collection, where several are at that version.
+            dry_run: check everything and write nothing.
+
+        Raises:
+            NotFound: no collection of the model is at that version, or there is no such version.
+            Conflict: several collections are, or a migration of the one is under way.
+        """
+        return self._door.call(
+            Migration,
+            "documents.migrate",
+            model=model,
+            from_version=from_version,
+            to_version=to_version,
+            collection=collection,
             dry_run=dry_run,
         )
 

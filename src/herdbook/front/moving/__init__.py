@@ -1,0 +1,1 @@
+"""What moves documents: collections that are open, carriers, and whoever drives them."""

@@ -1,0 +1,101 @@
+"""What a migration says while it is under way, and how fast it may go."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from herdbook.core.migrations import Phase
+from herdbook.front.moving.leasing import Lease
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class News:
+    """What a driver tells while it works.
+
+    Args:
+        phase: what it is at.
+        done: documents that are done in it.
+        total: of so many; 0 when that is not known.
+        rate: documents a second of late.
+        cost: what embedding has cost so far.
+        set_aside: documents that could not be moved so far.
+        waiting: why nothing is done just now, or "".
+    """
+
+    phase: Phase
+    done: int = 0
+    total: int = 0
+    rate: float = 0.0
+    cost: float = 0.0
+    set_aside: int = 0
+    waiting: str = ""
+
+    @property
+    def seconds_left(self) -> float:
+        """How long it takes at this rate; NaN when nobody knows."""
+        return (self.total - self.done) / self.rate if self.rate > 0 and self.total else math.nan
+
+
+Said = Callable[[News], None]
+
+
+def unsaid(_: News) -> None:
+    """Say nothing."""
+
+
+class Ticker:
+    """Adds up documents that were looked at, and tells of them a few times a second."""
+
+    def __init__(self, said: Said, phase: Phase, total: int, lease: Lease) -> None:
+        self._said = said
+        self._phase = phase
+        self._total = total
+        self._lease = lease
+        self._done = 0
+        self._began = self._told = time.monotonic()
+
+    def __call__(self, documents: int) -> None:
+        """Add documents; Conflict when the lease is lost."""
+        self._done += documents
+        now = time.monotonic()
+        self._lease.found  # noqa: B018 - raises when the lease is lost
+        if now - self._told < 0.2:
+            return
+        self._told = now
+        rate = self._done / (now - self._began)
+        self._said(News(phase=self._phase, done=self._done, total=self._total, rate=rate))
+
+
+class Pace:
+    """How fast documents go, and how fast they may.
+
+    Args:
+        rate: documents a second at most; 0 for as many as go.
+        done: documents that were done before.
+    """
+
+    def __init__(self, *, rate: float = 0.0, done: int = 0) -> None:
+        self._rate = rate
+        self._began = time.monotonic()
+        self._given = 0
+        self._before = done
+        self._done = 0
+
+    def may(self, documents: int) -> bool:
+        """Whether so many more may go now; then they are counted."""
+        passed = time.monotonic() - self._began
+        if self._rate and self._given > passed * self._rate:
+            return False
+        self._given += documents
+        return True
+
+    def add(self, documents: int) -> None:
+        """Count documents that are done."""
+        self._done += documents
+
+    @property
+    def recent(self) -> float:
+        """Documents a second since this pace began."""
+        passed = time.monotonic() - self._began
+        return self._done / passed if passed > 0 else 0.0
