@@ -19,6 +19,7 @@ AIO = ROOT / "src/herdbook/client/aio"
 NOUNS = (
     "access",
     "deployments",
+    "documents",
     "drift",
     "evaluations",
     "events",
@@ -33,6 +34,7 @@ WORDS = (
     (r"^class (\w+)", r"class Async\1"),
     (r"^    def (?!__init__|each\b)", "    async def "),
     (r"return self\.", "return await self."),
+    (r"= self\._door\.", "= await self._door."),
     (r"\(self\.pedigree", "(await self.pedigree"),
     (r"\bIterator\b", "AsyncIterator"),
 )

@@ -28,6 +28,7 @@ and `client.py` maps it back, so the same mistake raises the same class through 
     │   └── Owned          a server owns the SQLite file; ask that
     ├── SchemaMismatch     the database is older or newer than this program
     ├── Corrupt            stored bytes or the event chain do not verify
+    ├── TaskFailed         batch work failed in code that is not Herdbook's
     ├── MissingExtra       an optional package is not installed
     └── NotBuilt           a route that waits for a later release
 """
@@ -191,6 +192,12 @@ class Corrupt(HerdbookError):
     """Stored bytes or the event chain do not verify."""
 
     code = "corrupt"
+
+
+class TaskFailed(HerdbookError):
+    """Batch work failed in code that is not Herdbook's, or killed its workers."""
+
+    code = "task_failed"
 
 
 class MissingExtra(HerdbookError):

@@ -106,18 +106,41 @@ def test_status_and_metrics_are_posted(local: Served) -> None:
 
 
 def test_what_is_not_built_says_so(local: Served) -> None:
+    mlflow = local.client().get("/mlflow/status")
+
+    assert mlflow.status_code == 501
+    assert mlflow.headers["content-type"] == "application/problem+json"
+    assert mlflow.json()["code"] == "not_built"
+
+
+def test_documents_are_migrated_as_the_seed_writes_it(local: Served) -> None:
     client = local.client()
+    for number in ("1.0.0", "1.1.0"):
+        client.post("/models/register", json=REGISTRATION | {"version": number, "status": "draft"})
+    encoder = {"model": NAME, "number": "1.0.0", "source": "python:rag.embedding:embed"}
+    collection = {
+        "name": "handbook",
+        "model": NAME,
+        "store": "lancedb:/vectors",
+        "place": {"collection": "handbook"},
+        "encoder": encoder,
+        "space": {"model": NAME, "number": "1.0.0", "dimension": 384},
+    }
+    asked = {"from_version": "1.0.0", "to_version": "1.1.0", "dry_run": True}
+    nothing = client.post(f"/models/{NAME}/migrate", json=asked)
+    registered = client.post("/documents/collections", json=collection)
 
-    migrate = client.post(
-        f"/models/{NAME}/migrate",
-        json={"from_version": "1.0.0", "to_version": "1.1.0", "dry_run": False},
-    )
-    mlflow = client.get("/mlflow/status")
+    rehearsed = client.post(f"/models/{NAME}/migrate", json=asked)
+    before = client.get("/documents/migrations").json()
+    begun = client.post(f"/models/{NAME}/migrate", json=asked | {"dry_run": False})
 
-    for answer in (migrate, mlflow):
-        assert answer.status_code == 501
-        assert answer.headers["content-type"] == "application/problem+json"
-        assert answer.json()["code"] == "not_built"
+    assert (nothing.status_code, registered.status_code) == (404, 201)
+    assert rehearsed.status_code == begun.status_code == 200
+    assert (rehearsed.json()["id"], before["items"]) == ("", [])
+    assert begun.json()["id"] == "migration-1"
+    assert begun.json()["phase"] == "planned"
+    assert begun.json()["target"]["place"]["collection"] == "handbook--1_1_0"
+    assert client.get("/documents/migrations/migration-1").json() == begun.json()
 
 
 def test_info_tells_what_serves(local: Served) -> None:

@@ -32,6 +32,7 @@ EXIT: Final[dict[str, int]] = {
     "invalid_filter": WRONG_USE,
     "unknown_field": WRONG_USE,
     "too_large": WRONG_USE,
+    "task_failed": UNEXPECTED,
     "missing_extra": WRONG_USE,
     "not_found": NOT_FOUND,
     "gone": NOT_FOUND,

@@ -18,6 +18,8 @@ from herdbook.core.wire import dumps, plain, time_text
 _VERSION: Final = "/models/{model}/versions/{version}"
 _ALIAS: Final = "/models/{model}/aliases/{alias}"
 _DRIFT: Final = _VERSION + "/drift"
+_COLLECTION: Final = "/documents/collections/{name}"
+_MIGRATION: Final = "/documents/migrations/{migration}"
 
 Arguments = dict[str, Any]
 
@@ -109,6 +111,14 @@ def _fields(value: object) -> Arguments:
     return found
 
 
+def _started(given: Arguments) -> Arguments:
+    return given | {"name": given.pop("collection")}
+
+
+def _sized(given: Arguments) -> Arguments:
+    return given | {"page_size": given.pop("size")}
+
+
 def _quietly(given: Arguments) -> Arguments:
     return {name: value for name, value in given.items() if name != "said"}
 
@@ -191,6 +201,34 @@ ROUTES: Final[dict[str, Route]] = {
     "experiments.resume": Route("POST", "/experiments/{name}/resume"),
     "experiments.widen": Route("POST", "/experiments/{name}/widen"),
     "experiments.finalize": Route("POST", "/experiments/{name}/finalize"),
+    "documents.register": Route("POST", "/documents/collections"),
+    "documents.page": Route("GET", "/documents/collections", _sized),
+    "documents.get": Route("GET", _COLLECTION),
+    "documents.remove": Route("DELETE", _COLLECTION),
+    "documents.identify": Route("POST", _COLLECTION + "/identify"),
+    "documents.bridging": Route("GET", _COLLECTION + "/bridge"),
+    "documents.bridge": Route("PUT", _COLLECTION + "/bridge"),
+    "documents.unbridge": Route("DELETE", _COLLECTION + "/bridge"),
+    "documents.start": Route("POST", _COLLECTION + "/migrations", _started),
+    "documents.migrate": Route("POST", "/models/{model}/migrate"),
+    "documents.migrations": Route("GET", "/documents/migrations", _sized),
+    "documents.migration": Route("GET", _MIGRATION),
+    "documents.claim": Route("POST", _MIGRATION + "/claim"),
+    "documents.leave": Route("POST", _MIGRATION + "/leave"),
+    "documents.advance": Route("POST", _MIGRATION + "/advance"),
+    "documents.shards": Route("GET", _MIGRATION + "/shards", _sized),
+    "documents.cut": Route("POST", _MIGRATION + "/shards"),
+    "documents.settle": Route("POST", _MIGRATION + "/settle"),
+    "documents.set_aside": Route("GET", _MIGRATION + "/set-aside", _sized),
+    "documents.take_back": Route("POST", _MIGRATION + "/take-back"),
+    "documents.bury": Route("POST", _MIGRATION + "/bury"),
+    "documents.buried": Route("GET", _MIGRATION + "/buried", _sized),
+    "documents.pause": Route("POST", _MIGRATION + "/pause"),
+    "documents.resume": Route("POST", _MIGRATION + "/resume"),
+    "documents.cut_over": Route("POST", _MIGRATION + "/cut-over"),
+    "documents.observe": Route("POST", _MIGRATION + "/observe"),
+    "documents.roll_back": Route("POST", _MIGRATION + "/roll-back"),
+    "documents.retire": Route("POST", _MIGRATION + "/retire"),
     "events.page": Route("GET", "/events"),
     "events.checkpoint": Route("GET", "/events/checkpoint"),
     "events.verify": Route("POST", "/events/verify"),

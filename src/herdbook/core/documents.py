@@ -4,6 +4,7 @@ The register's row of a collection is the one switch: readers take place and enc
 together, so that a query never meets vectors of another model.
 """
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -14,6 +15,28 @@ from herdbook.core.vectors import Place
 from herdbook.errors import Invalid
 
 ADDRESS_LIMIT: Final = 1_000
+
+_NAME: Final = re.compile(r"[A-Za-z_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?\Z")
+
+
+def collection_name(text: str, *, field: str = "name") -> str:
+    """Check the name of a collection: it is one part of an address and of a file's name.
+
+    Raises:
+        Invalid: naming the rule that was broken.
+
+    Example:
+        >>> collection_name("handbook.de")
+        'handbook.de'
+    """
+    names.line(text, field=field, limit=names.KEY_LIMIT)
+    if not _NAME.match(text):
+        raise Invalid(
+            f"{text!r} is no name of a collection: begin with a letter or _, then ASCII letters, "
+            "digits and . _ -, not ending in . or -",
+            field=field,
+        )
+    return text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +70,7 @@ class Collection:
     """A registered collection of documents.
 
     Args:
-        name: unique in the register, as a key: letters, digits, `.`, `_` and `-`.
+        name: unique in the register: letters, digits, `.`, `_` and `-`.
         model: the model whose versions embed it; who sees the model sees the collection.
         store: the address of the vector store, without secrets.
         home: what is searched, and written.
@@ -73,7 +96,7 @@ class Collection:
 
     def __post_init__(self) -> None:
         """Refuse names and addresses that are none."""
-        names.key(self.name, field="name")
+        collection_name(self.name)
         names.model_name(self.model)
         if not 1 <= len(self.store) <= ADDRESS_LIMIT:
             raise Invalid("a store has an address like lancedb:vectors", field="store")

@@ -21,6 +21,8 @@ from herdbook.core.vectors import Range
 from herdbook.errors import Conflict, Invalid
 
 PREFIX: Final = "migration-"
+# As a database's integers hold.
+_MOST: Final = (1 << 63) - 1
 
 
 class Phase(StrEnum):
@@ -318,6 +320,11 @@ class Shard:
     number: int
     within: Range
 
+    def __post_init__(self) -> None:
+        """Refuse what is no shard."""
+        _whole(self.number, "number", least=1)
+        _whole(self.within.documents, "documents")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetAside:
@@ -355,3 +362,17 @@ class Outcome:
     tokens: int = 0
     seconds: float = 0.0
     set_aside: tuple[SetAside, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse counts that are none."""
+        for name in ("shard", "documents", "written", "tokens"):
+            _whole(getattr(self, name), name)
+        for each in self.set_aside:
+            _whole(each.shard, "shard")
+        if not (math.isfinite(self.seconds) and self.seconds >= 0):
+            raise Invalid(f"no shard takes {self.seconds!r:.30} seconds", field="seconds")
+
+
+def _whole(given: int, field: str, *, least: int = 0) -> None:
+    if type(given) is not int or not least <= given <= _MOST:
+        raise Invalid(f"{field} is {given!r:.30}; it must be {least} or more", field=field)

@@ -23,6 +23,7 @@ EXIT: Final[dict[str, int]] = {
     "invalid_filter": 2,
     "unknown_field": 2,
     "too_large": 2,
+    "task_failed": 70,
     "missing_extra": 2,
     "not_found": 3,
     "gone": 3,

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from herdbook.core.artifacts import FILES_LIMIT, digest_of, file_path
+from herdbook.core.extras import needs
 from herdbook.core.refs import ModelRef
 from herdbook.errors import Corrupt, Invalid, NotFound, Unavailable
-from herdbook.loader.extras import needs
 from herdbook.loader.snapshots import Snapshot, Snapshots
 from herdbook.storage.blobs.files import disk_errors
 

@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from herdbook.core.artifacts import FILES_LIMIT, file_path
+from herdbook.core.extras import needs
 from herdbook.core.refs import ModelRef
 from herdbook.errors import (
     Corrupt,
@@ -27,7 +28,6 @@ from herdbook.errors import (
     Unavailable,
     Unreachable,
 )
-from herdbook.loader.extras import needs
 from herdbook.loader.snapshots import Snapshot, Snapshots
 from herdbook.storage.blobs.files import Source
 

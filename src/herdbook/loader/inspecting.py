@@ -1,12 +1,12 @@
 """What is in the files of a folder, and whether loading them could run code."""
 
-import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Final, Self
+from typing import Final
 
+from herdbook.encoders.folders import OpenFile
 from herdbook.errors import Refused
 from herdbook.formats import Contents, look
 from herdbook.formats.onnx import outside
@@ -15,24 +15,6 @@ from herdbook.loader.finding import Found
 # Data that no loader runs or chooses by; to look into all of it would cost more than loading.
 _LEFT: Final = (".txt", ".onnx_data", ".data", ".png", ".jpg", ".csv", ".parquet")
 _VOCABULARIES: Final = frozenset({"tokenizer.json", "vocab.json", "added_tokens.json"})
-
-
-class OpenFile:
-    """A file as a reader of formats."""
-
-    def __init__(self, path: Path) -> None:
-        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        self.size = os.fstat(self._fd).st_size
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self._fd)
-
-    def read_at(self, offset: int, length: int) -> bytes:
-        """Give a part of it."""
-        return os.pread(self._fd, length, offset)
 
 
 def contents(folder: Path, path: str) -> Contents:

@@ -41,6 +41,7 @@ STATUS: Final[dict[str, int]] = {
     errors.Owned.code: 503,
     errors.SchemaMismatch.code: 503,
     errors.Corrupt.code: 500,
+    errors.TaskFailed.code: 500,
     errors.MissingExtra.code: 501,
     errors.NotBuilt.code: 501,
 }

@@ -1,11 +1,12 @@
 """Register collections of documents, and say what embeds them."""
 
+import re
 from dataclasses import replace
 from typing import Final
 
 from herdbook.core import names
 from herdbook.core.access import Action
-from herdbook.core.documents import Bridge, Collection, Home
+from herdbook.core.documents import ADDRESS_LIMIT, Bridge, Collection, Home, collection_name
 from herdbook.core.events import Change
 from herdbook.core.pages import PAGE_DEFAULT, Page
 from herdbook.core.pages import page_size as checked_size
@@ -17,6 +18,10 @@ from herdbook.core.wire import plain
 from herdbook.errors import AlreadyExists, Conflict, Invalid
 
 MAP_LIMIT: Final = 64 * 1024 * 1024
+# What names a secret where an address has options: `?password=`, `&api_key=`, `&sslpassword=`.
+_SECRET: Final = re.compile(
+    r"[?&;][^=&;]*(?:password|passwd|pwd|secret|token|(?:api|access)[_-]?key)[^=&;]*=", re.I
+)
 
 
 def register(  # noqa: PLR0913 - what is known of a collection
@@ -47,9 +52,9 @@ def register(  # noqa: PLR0913 - what is known of a collection
     work.by.allow(Action.WRITE, names.model_name(model))
     work.models.lock(model)
     made = Collection(
-        name=names.key(name, field="name"),
+        name=collection_name(name),
         model=model,
-        store=_address(store),
+        store=checked_address(store),
         home=_home(work, model, place, encoder, space),
         created_at=work.now(),
         created_by=work.by.name,
@@ -59,10 +64,13 @@ def register(  # noqa: PLR0913 - what is known of a collection
     return made
 
 
-def _address(store: str) -> str:
-    names.line(store, field="store", limit=1_000)
+def checked_address(store: str) -> str:
+    """Check the address of a vector store; Invalid when it holds a secret."""
+    names.line(store, field="store", limit=ADDRESS_LIMIT)
     _, _, rest = store.partition("://")
-    if ":" in rest.partition("/")[0].rpartition("@")[0]:
+    # A password may hold a slash, so what is before the first @ counts, wherever that is.
+    before, at, _ = rest.partition("?")[0].partition("@")
+    if (at and ":" in before) or _SECRET.search(store):
         raise Invalid(
             "the register keeps no passwords; leave it out of the store's address and give it in "
             "the environment (PGPASSWORD or a password file, QDRANT_API_KEY)",
@@ -105,8 +113,13 @@ def identify(
     if found.migration:
         raise _busy(found)
     home = _home(work, found.model, found.home.place, encoder, space)
-    changed = replace(found, home=home, epoch=found.epoch + 1)
+    # A bridge that led to what it was thought to be in leads nowhere now.
+    stays = known is not None and home.space is not None and known == home.space
+    bridge = found.bridge if stays else ""
+    changed = replace(found, home=home, bridge=bridge, epoch=found.epoch + 1)
     work.documents.save(changed)
+    if found.bridge and not bridge:
+        work.documents.set_bridge(name, None)
     tell(work, changed, action="documents.identified", body={"home": plain(home)})
     return changed
 
@@ -150,8 +163,10 @@ def bridging(work: Work, name: str) -> Page[Bridge]:
     """Give the bridge of a collection, while it is in use and not expired; else nothing."""
     found = work.documents.get(names.key(name, field="name"))
     bridge = work.documents.bridge(name) if found.bridge else None
-    in_use = bridge is not None and bridge.expires_at > work.now()
-    return Page(items=(bridge,) if bridge is not None and in_use else ())
+    space = found.home.space
+    if bridge is None or space is None or bridge.expires_at <= work.now():
+        return Page(items=())
+    return Page(items=(bridge,) if bridge.onto == space.fingerprint else ())
 
 
 def bridge(work: Work, name: str, *, bridge: Bridge) -> Collection:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
+from herdbook.core import names
 from herdbook.core.migrations import Migration, Outcome, Progress, SetAside, Shard
 from herdbook.core.pages import PAGE_DEFAULT, Page
 from herdbook.core.pages import page_size as checked_size
@@ -12,6 +13,8 @@ from herdbook.errors import Conflict, Invalid
 from herdbook.services.migrating import checked_key, driven, locked
 
 AT_ONCE: Final = 10_000
+# More than a store's ids have: 400 characters.
+ID_LIMIT: Final = 1_000
 
 
 def cut(work: Work, migration: str, *, driver: str, shards: Sequence[Shard]) -> Progress:
@@ -22,6 +25,7 @@ def cut(work: Work, migration: str, *, driver: str, shards: Sequence[Shard]) -> 
     """
     found = driven(work, migration, driver)
     _bounded(shards, "shards")
+    _check_ids([end for each in shards for end in (each.within.after, each.within.upto)])
     new = {shard.number: shard.within.documents for shard in shards}
     fresh = work.documents.cut(found.id, shards)
     if fresh not in (0, len(new)):
@@ -37,6 +41,7 @@ def cut(work: Work, migration: str, *, driver: str, shards: Sequence[Shard]) -> 
 def shards(work: Work, migration: str, *, after: int = 0, size: int = PAGE_DEFAULT) -> Page[Shard]:
     """Give shards that are not done, by number from the one after `after` on."""
     found = work.documents.migration(checked_key(migration))
+    _check_number(after)
     given = work.documents.shards(found.id, after=after, size=checked_size(size))
     full = len(given) == size
     return Page(items=tuple(given), next=str(given[-1].number) if full else None)
@@ -50,6 +55,9 @@ def settle(work: Work, migration: str, *, driver: str, outcomes: Sequence[Outcom
     """
     found = driven(work, migration, driver)
     _bounded(outcomes, "outcomes")
+    for said in (each for outcome in outcomes for each in outcome.set_aside):
+        _check_ids([said.id])
+        names.prose(said.reason, field="reason")
     fresh = work.documents.settle(found.id, outcomes, at=work.now())
     aside = [each for outcome in fresh for each in outcome.set_aside]
     listed = work.documents.put_aside(found.id, aside, at=work.now())
@@ -82,6 +90,7 @@ def take_back(work: Work, migration: str, *, driver: str, ids: Sequence[str]) ->
     """Take documents off the list of what could not be moved: they were, or are gone."""
     found = driven(work, migration, driver)
     _bounded(ids, "ids")
+    _check_ids(ids)
     gone = work.documents.take_back(found.id, ids)
     progress = replace(found.progress, set_aside=found.progress.set_aside - gone)
     changed = replace(found, progress=progress)
@@ -93,6 +102,7 @@ def bury(work: Work, migration: str, *, ids: Sequence[str]) -> Progress:
     """Note that documents are about to be deleted, so that no shard on its way revives them."""
     found = locked(work, migration)
     _bounded(ids, "ids")
+    _check_ids(ids)
     was = found.progress
     work.documents.bury(found.id, ids, first=was.buried + 1)
     progress = replace(was, buried=was.buried + len(ids))
@@ -110,9 +120,20 @@ def buried(work: Work, migration: str, *, after: int = 0, size: int = PAGE_DEFAU
         size: at most so many.
     """
     found = work.documents.migration(checked_key(migration))
+    _check_number(after)
     given = work.documents.buried(found.id, after=after, size=checked_size(size))
     full = len(given) == size
     return Page(items=tuple(id for _, id in given), next=str(given[-1][0]) if full else None)
+
+
+def _check_ids(ids: Sequence[str]) -> None:
+    for each in ids:
+        names.prose(each, field="ids", limit=ID_LIMIT)
+
+
+def _check_number(after: int) -> None:
+    if type(after) is not int or not 0 <= after < 1 << 63:
+        raise Invalid(f"after is {after!r:.30}; give the number of the one before", field="after")
 
 
 def _bounded(given: Sequence[object], field: str) -> None:

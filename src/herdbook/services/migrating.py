@@ -20,6 +20,7 @@ from herdbook.core.migrations import (
     Way,
     allowed,
 )
+from herdbook.core.numbers import Number
 from herdbook.core.pages import PAGE_DEFAULT, Page
 from herdbook.core.pages import page_size as checked_size
 from herdbook.core.ports import Work
@@ -124,12 +125,13 @@ def _target(
     spec = encoder or EncoderSpec(
         model=found.model, number=number, source=f"herdbook:{found.model}:{number}"
     )
-    if (spec.model, spec.number) != (found.model, number):
+    if spec.model != found.model or Number(spec.number) != Number(number):
         raise Invalid(
             f"the encoder is of {spec.model}:{spec.number}, the documents go to "
             f"{found.model}:{number}",
             field="encoder",
         )
+    spec = replace(spec, number=number)
     place = place or _named(found.home.place, number, as_field=made.options.field)
     if place == found.home.place or (place.collection == found.home.place.collection) != bool(
         made.options.field
@@ -242,17 +244,24 @@ def advance(  # noqa: PLR0913 - what each phase brings with it
         verification: what was found; with `verified`.
 
     Raises:
-        Conflict: somebody else has the lease, or the phase cannot follow.
-        Refused: a gate of the verification does not hold.
+        Conflict: somebody else has the lease, the phase cannot follow, or there are shards that
+            were not carried.
+        Refused: vectors cannot be copied between the two spaces.
     """
     found = driven(work, migration, driver)
     if to in (*CUT, Phase.RETIRED, Phase.ROLLED_BACK):
         raise Invalid(f"{to} is not come to by advancing", field="to")
-    if found.phase is to and to is not Phase.VERIFIED:
-        return found
-    _check_follows(found, to)
     if to is Phase.VERIFIED:
         return _verified(work, found, verification)
+    if found.phase is to:
+        return found
+    _check_follows(found, to)
+    if to is Phase.CATCH_UP and not found.progress.done:
+        raise Conflict(
+            f"{found.id} carried {found.progress.shards_done} of {found.progress.shards} shards; "
+            "carry the rest first",
+            field="to",
+        )
     changed = replace(found, phase=to, estimate=estimate or found.estimate)
     if to is Phase.TARGET:
         changed = replace(changed, target=_spaced(changed, space))
@@ -289,6 +298,8 @@ def _spaced(found: Migration, space: Space | None) -> Home:
 def _verified(work: Work, found: Migration, verification: Verification | None) -> Migration:
     if verification is None:
         raise Invalid("say what the verification found", field="verification")
+    if found.phase is not Phase.VERIFIED:  # what was verified may be looked at once more
+        _check_follows(found, Phase.VERIFIED)
     passed = verification.passed
     phase = Phase.VERIFIED if passed else Phase.VERIFY
     changed = replace(found, phase=phase, verification=verification)

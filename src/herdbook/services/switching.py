@@ -27,6 +27,7 @@ def cut_over(work: Work, migration: str, *, force: str = "") -> Migration:
     found, held = _locked(work, migration)
     if found.phase in CUT:
         return found
+    found.check_open()
     reason = names.optional_line(force, field="force")
     _check_ready(found, reason)
     changed = replace(
@@ -41,15 +42,14 @@ def cut_over(work: Work, migration: str, *, force: str = "") -> Migration:
 
 
 def _check_ready(found: Migration, reason: str) -> None:
-    if found.phase is Phase.VERIFIED:
-        return
-    if found.phase not in (Phase.CATCH_UP, Phase.VERIFY) or not found.progress.done:
+    ready = (Phase.CATCH_UP, Phase.VERIFY, Phase.VERIFIED)
+    if found.phase not in ready or not found.progress.done:
         raise Conflict(
             f"{found.id} is at {found.phase}: not every document was carried to the target; run "
             f"`herdbook documents migrate {found.collection}` first",
             field="migration",
         )
-    if not reason:
+    if found.phase is not Phase.VERIFIED and not reason:
         failed = found.verification.failed if found.verification else ()
         said = f"failed: {', '.join(failed)}" if failed else "was not verified"
         raise Refused(
@@ -60,10 +60,17 @@ def _check_ready(found: Migration, reason: str) -> None:
 
 
 def observe(work: Work, migration: str) -> Migration:
-    """Say that the store's alias follows the cut; readers were switched before."""
+    """Say that the store's alias follows the cut; readers were switched before.
+
+    Raises:
+        Conflict: it was not cut over.
+    """
     found, _ = _locked(work, migration)
-    if found.phase is not Phase.CUT_OVER:
+    if found.phase in (Phase.OBSERVE, Phase.RETIRED):
         return found
+    found.check_open()
+    if found.phase is not Phase.CUT_OVER:
+        raise Conflict(f"{found.id} is at {found.phase}; cut it over first", field="migration")
     changed = replace(found, phase=Phase.OBSERVE)
     work.documents.save_migration(changed)
     return changed
@@ -80,7 +87,9 @@ def roll_back(work: Work, migration: str, *, reason: str = "") -> Migration:
         return found
     found.check_open()
     said = names.optional_line(reason, field="reason")
-    _move(work, held, replace(held, home=found.source, beside=None, migration=""))
+    # After the cut a bridge leads to the target, which is searched no more.
+    bridge = "" if found.phase in CUT else held.bridge
+    _move(work, held, replace(held, home=found.source, beside=None, migration="", bridge=bridge))
     changed = _ended(found, Phase.ROLLED_BACK, said, work.now())
     work.documents.save_migration(changed)
     body: dict[str, object] = {"migration": found.id, "phase": str(found.phase), "reason": said}

@@ -6,6 +6,7 @@ from typing import Any, Final
 from herdbook.services import (
     access,
     artifacts,
+    asking,
     deployments,
     documents,
     drift,
@@ -123,6 +124,7 @@ WRITES: Final[dict[str, Verb]] = {
     "documents.bridge": documents.bridge,
     "documents.unbridge": documents.unbridge,
     "documents.start": migrating.start,
+    "documents.migrate": asking.migrate,
     "documents.claim": migrating.claim,
     "documents.leave": migrating.leave,
     "documents.advance": migrating.advance,

@@ -12,6 +12,7 @@ import anyio.to_thread
 from herdbook.client.aio.access import AsyncTokens
 from herdbook.client.aio.artifacts import AsyncArtifacts
 from herdbook.client.aio.deployments import AsyncDeployments
+from herdbook.client.aio.documents import AsyncDocuments
 from herdbook.client.aio.drift import AsyncDrift
 from herdbook.client.aio.evaluations import AsyncEvaluations
 from herdbook.client.aio.events import AsyncEvents
@@ -60,6 +61,7 @@ class AsyncHerdbook:
         self.lineage = AsyncLineage(door)
         self.evaluations = AsyncEvaluations(door)
         self.deployments = AsyncDeployments(door)
+        self.documents = AsyncDocuments(door)
         self.drift = AsyncDrift(door)
         self.experiments = AsyncExperiments(door)
         self.events = AsyncEvents(door)

@@ -134,7 +134,8 @@ class Carrier:
         cuts = [len(batch) // 2]
         if isinstance(at, int) and at in whole:
             cuts = sorted({at, at + 1} & set(whole[1:]))
-        made, tokens, aside = picked(batch, []), 0, []
+        made, tokens = picked(batch, []), 0
+        aside: list[SetAside] = []
         for begin, end in pairwise([0, *cuts, len(batch)]):
             piece, took, poison = self._embedded(picked(batch, range(begin, end)))
             made, tokens, aside = _joined(made, piece), tokens + took, aside + poison

@@ -1,12 +1,10 @@
 """Models of sentence-transformers: `modules.json` and a folder for each module."""
 
 from pathlib import PurePosixPath
-from typing import Any, Final
+from typing import Any
 
-from herdbook.loader.extras import needs, telling
+from herdbook.encoders.sentence_transformers import model
 from herdbook.loader.inspecting import Inside
-
-EXTRA: Final = "sentence-transformers"
 
 
 def fits(inside: Inside) -> bool:
@@ -21,12 +19,7 @@ def load(inside: Inside, *, allow_executable: bool, **options: Any) -> Any:
         allowed=allow_executable,
         instead="save the weights as safetensors, or ",
     )
-    with needs(EXTRA, "sentence_transformers", "transformers", "torch", what="this model"):
-        from sentence_transformers import SentenceTransformer
-    with telling(str(inside.found.ref), "sentence-transformers"):
-        return SentenceTransformer(
-            str(inside.found.folder), local_files_only=True, trust_remote_code=False, **options
-        )
+    return model(inside.found.folder, str(inside.found.ref), **options)
 
 
 def _reads(inside: Inside, path: str) -> bool:

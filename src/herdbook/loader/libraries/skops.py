@@ -2,8 +2,8 @@
 
 from typing import Any, Final
 
+from herdbook.core.extras import needs, telling
 from herdbook.errors import Refused
-from herdbook.loader.extras import needs, telling
 from herdbook.loader.inspecting import Inside
 
 EXTRA: Final = "sklearn"

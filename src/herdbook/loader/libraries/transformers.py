@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Any, Final
 
+from herdbook.core.extras import needs, telling
 from herdbook.errors import Invalid, NotFound
-from herdbook.loader.extras import needs, telling
 from herdbook.loader.inspecting import Inside
 
 EXTRA: Final = "transformers"

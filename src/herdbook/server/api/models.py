@@ -17,7 +17,6 @@ from herdbook.server.answers import change, give, give_texts
 from herdbook.server.bodies import (
     PAGE,
     FilterText,
-    Flag,
     In,
     ModelName,
     NothingIn,
@@ -86,14 +85,6 @@ class ModelIn(AboutIn):
     model: Annotated[str | None, Field(description="The same as `name`.")] = None
 
 
-class MigrateIn(In):
-    """Documents to be moved from one version's embeddings to another's."""
-
-    from_version: str
-    to_version: str
-    dry_run: Flag = False
-
-
 @ROUTES.add("GET", "/models", policy=Action.READ, gives=Page[Model])
 async def page(
     request: Request,
@@ -128,12 +119,6 @@ async def info(
 ) -> Response:
     """Tell what serves: the champion of each model, since when and by whom."""
     return await give(request, deployments.at, model=model)
-
-
-@ROUTES.add("POST", "/models/{model:model}/migrate", policy=Action.DEPLOY, status=501)
-async def migrate(request: Request, model: ModelName, body: MigrateIn) -> Response:  # noqa: ARG001
-    """Move documents to another version's embeddings; waits for a later release."""
-    raise NotBuilt("document migration is not built yet; it comes with a later release")
 
 
 @ROUTES.add("GET", "/mlflow/status", policy=Action.READ, status=501)
