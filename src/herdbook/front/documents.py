@@ -261,8 +261,16 @@ class Documents:
 
     # --- what who carries a migration out needs ---
 
-    def claim(self, migration: str, *, driver: str, lease_seconds: float = 30.0) -> Migration:
+    def claim(
+        self, migration: str, *, driver: str, lease_seconds: float = 30.0, dead: str = ""
+    ) -> Migration:
         """Take, or keep, the lease of a migration: only who has it carries it out.
+
+        Args:
+            migration: its id.
+            driver: names the process; the same name keeps the lease.
+            lease_seconds: how long it is believed without being kept, 1 to 3600.
+            dead: a driver the caller knows to have ended; its lease is not waited for.
 
         Raises:
             Conflict: somebody else has it, or the migration is over.
@@ -273,6 +281,7 @@ class Documents:
             migration=migration,
             driver=driver,
             lease_seconds=lease_seconds,
+            dead=dead,
         )
 
     def leave(self, migration: str, *, driver: str) -> Migration:

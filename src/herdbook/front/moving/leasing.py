@@ -1,7 +1,10 @@
 """Keep the lease of a migration while it is carried out, and hear what was said of it meanwhile."""
 
+import os
+import socket
 import threading
 import time
+import uuid
 from types import TracebackType
 from typing import Final, Self
 
@@ -10,6 +13,25 @@ from herdbook.errors import Conflict, HerdbookError
 from herdbook.front.documents import Documents
 
 LEASE_SECONDS: Final = 30.0
+
+
+def driver_name() -> str:
+    """Name this process, so that another one of this machine can see whether it still runs."""
+    return f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:6]}"
+
+
+def _ended_here(driver: str) -> str:
+    """Give the driver when it was a process of this machine that has ended, else ""."""
+    host, _, rest = driver.rpartition(":")[0].rpartition(":")
+    if host != socket.gethostname() or not rest.isdecimal():
+        return ""
+    try:
+        os.kill(int(rest), 0)
+    except ProcessLookupError:
+        return driver
+    except (PermissionError, OverflowError):
+        return ""
+    return ""
 
 
 class Lease:
@@ -28,7 +50,12 @@ class Lease:
         self._documents = documents
         self._seconds = seconds
         self.driver = driver
-        self._found = documents.claim(migration, driver=driver, lease_seconds=seconds)
+        self._found = documents.claim(
+            migration,
+            driver=driver,
+            lease_seconds=seconds,
+            dead=_ended_here(documents.migration(migration).driver),
+        )
         self._kept_at = time.monotonic()
         self._lost: HerdbookError | None = None
         self._ended = threading.Event()

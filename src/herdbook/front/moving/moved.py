@@ -1,8 +1,5 @@
 """`book.documents`: collections that are open, and their migrations, carried out from here."""
 
-import os
-import socket
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
@@ -17,7 +14,7 @@ from herdbook.front.moving.carrying import Carriage
 from herdbook.front.moving.choosing import Named, spec_of
 from herdbook.front.moving.driving import Driver, MakeFor, Means
 from herdbook.front.moving.holding import HeldDocuments
-from herdbook.front.moving.leasing import LEASE_SECONDS, Lease
+from herdbook.front.moving.leasing import LEASE_SECONDS, Lease, driver_name
 from herdbook.front.moving.proving import Demands
 from herdbook.front.moving.telling import Said, unsaid
 
@@ -196,8 +193,9 @@ class MovedDocuments(HeldDocuments):
                 self.function(step)
         engine = engines.opened(carrying.engine, workers=carrying.workers)
         try:
-            driver = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:6]}"
-            with Lease(self, begun.id, driver=driver, seconds=carrying.lease_seconds) as lease:
+            with Lease(
+                self, begun.id, driver=driver_name(), seconds=carrying.lease_seconds
+            ) as lease:
                 means = Means(
                     documents=self,
                     opener=self._opener,

@@ -1,0 +1,1 @@
+"""An example: documents move to the next embedding model while they are read and written."""
