@@ -35,7 +35,8 @@ def hashed(texts: Sequence[str], *, seed: int, dimension: int) -> NDArray[np.flo
             row[first] += 1.0
             row[second] += 0.5
     _dawdle()
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors
 
 
 def _dawdle() -> None:

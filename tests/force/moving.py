@@ -14,6 +14,7 @@ import traceback
 from typing import Any
 
 import herdbook as hb
+from herdbook.core.migrations import Options
 from herdbook.front.moving import moved, proving
 
 
@@ -46,14 +47,14 @@ def carried(asked: dict[str, Any]) -> int:
                 asked["name"],
                 to=asked["to"],
                 encoder=asked["encoder"],
-                options=moved.Options(shard=asked.get("shard", 25)),
+                options=Options(shard=asked.get("shard", 25)),
                 demands=proving.Demands(accept_set_aside=True, without_queries=True),
                 carrying=moved.Carrying(workers=asked.get("workers", 0), lease_seconds=1),
             )
     except hb.HerdbookError as error:
         sys.stderr.write(f"{error.code}: {error}\n")
         return 3
-    except BaseException:
+    except Exception:  # noqa: BLE001 - a forked process tells whoever reads its log
         traceback.print_exc()
         return 4
     return 0 if found.phase == "verified" else 5
@@ -94,6 +95,8 @@ class Zygote:
         assert self.process.stdin is not None
         self.process.stdin.close()
         self.process.wait(20)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
 
 
 if __name__ == "__main__":

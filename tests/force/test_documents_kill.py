@@ -11,11 +11,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
+from itertools import pairwise
 from pathlib import Path
 from urllib.parse import quote
 
 import psutil
-import psycopg
 import pytest
 
 import herdbook as hb
@@ -51,7 +51,7 @@ class Writer(threading.Thread):
             while not self.stopping.is_set():
                 self.step()
                 time.sleep(0.01)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - the test raises it
             self.failed = error
 
     def step(self) -> None:
@@ -145,7 +145,7 @@ def check(store: Vectors, place: Place, number: str, expected: dict[str, str]) -
             stamp = stamps.read(metadata)
             assert stamp.number == number
             ends = [(hop.from_version, hop.to_version) for hop in stamp.history]
-            assert all(a[1] == b[0] for a, b in zip(ends, ends[1:], strict=False))
+            assert all(a[1] == b[0] for a, b in pairwise(ends))
             assert (ends[-1][1] == number) if stamp.write.startswith("migration-") else not ends
     assert seen == expected
 
@@ -164,43 +164,67 @@ def kill_somebody(rng: random.Random, driver: int, killed: Killed) -> str:
     return whom
 
 
+class Rounds:
+    """Migrations back and forth, whose processes are killed until there were fifty kills."""
+
+    def __init__(self, book: hb.Herdbook, killed: Killed, zygote: Zygote) -> None:
+        self.book = book
+        self.killed = killed
+        self.zygote = zygote
+        self.rng = random.Random(7)  # noqa: S311 - not for secrets
+        self.kills = 0
+        self.begun = 0
+        self.number = "v1"
+
+    @property
+    def to(self) -> str:
+        return "v2" if self.number == "v1" else "v1"
+
+    def run(self) -> None:
+        """Go on until a migration was verified and cut over after the last kill."""
+        while not self.went_through() or self.kills < 50:
+            continue
+
+    def went_through(self) -> bool:
+        workers = 2 if self.begun % 4 == 3 else 0
+        self.begun += 1
+        driver = self.zygote.begin(
+            name="docs", to=self.to, encoder=ENCODERS[self.to], workers=workers
+        )
+        killing = self.kills < 50
+        if killing:
+            time.sleep(self.rng.uniform(0.02, 2.5 if workers else 0.9))
+            with suppress(psutil.NoSuchProcess, ProcessLookupError):
+                kill_somebody(self.rng, driver, self.killed)
+                self.kills += 1
+        if self.zygote.ended() != 0:
+            return False
+        self.book.documents.cut_over("docs")
+        if killing and self.rng.random() < 0.3:
+            self.book.documents.roll_back("docs", reason="as an exercise")
+        elif killing:
+            self.book.documents.retire("docs")
+            self.number = self.to
+        return not killing
+
+
 @pytest.mark.timeout(300)
 def test_killed_at_fifty_points_every_document_is_there_exactly_once(
     killed: Killed, tmp_path: Path
 ) -> None:
-    rng = random.Random(7)  # noqa: S311
-    kills = 0
     with hb.connect() as book, (tmp_path / "log").open("w") as log:
         collection, expected = filled(book, killed.address)
-        zygote = Zygote({}, log)
+        rounds = Rounds(book, killed, Zygote({}, log))
         writer = Writer(collection, expected, seed=7)
         writer.start()
-        at, rounds = "v1", 0
-        while True:
-            to = "v2" if at == "v1" else "v1"
-            workers = 2 if rounds % 4 == 3 else 0
-            driver = zygote.begin(name="docs", to=to, encoder=ENCODERS[to], workers=workers)
-            if kills < 50:
-                time.sleep(rng.uniform(0.02, 2.5 if workers else 0.9))
-                with suppress(psutil.NoSuchProcess, ProcessLookupError):
-                    kill_somebody(rng, driver, killed)
-                    kills += 1
-            rounds += 1
-            if zygote.ended() == 0:
-                book.documents.cut_over("docs")
-                if kills >= 50:
-                    break
-                if rng.random() < 0.3:
-                    book.documents.roll_back("docs", reason="as an exercise")
-                else:
-                    book.documents.retire("docs")
-                    at = to
+
+        rounds.run()
+
         writer.stop()
-        zygote.close()
+        rounds.zygote.close()
         found = book.documents.get("docs")
         store = book.documents._opener.store(killed.address)
-
         assert writer.done > 100
-        check(store, found.home.place, to, expected)
+        check(store, found.home.place, rounds.to, expected)
         assert found.beside is not None
-        check(store, found.beside.place, at, expected)
+        check(store, found.beside.place, rounds.number, expected)

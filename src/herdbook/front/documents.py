@@ -218,9 +218,15 @@ class Documents:
         """Let the carrying of a migration wait, after the shards that are on their way."""
         return self._door.call(Migration, "documents.pause", migration=migration, reason=reason)
 
-    def resume(self, migration: str) -> Migration:
-        """Let the carrying of a migration go on."""
-        return self._door.call(Migration, "documents.resume", migration=migration)
+    def resume(self, migration: str, *, budget: float | None = None) -> Migration:
+        """Let the carrying of a migration go on.
+
+        Args:
+            migration: its id.
+            budget: what embedding may cost at most from now on, what was spent included; None for
+                as before.
+        """
+        return self._door.call(Migration, "documents.resume", migration=migration, budget=budget)
 
     def cut_over(self, migration: str, *, force: str = "") -> Migration:
         """Let readers search the target from now on, with its own encoder.

@@ -7,24 +7,23 @@ what began meanwhile is written too. So nobody has to wait for writers to notice
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from herdbook.core import stamps
 from herdbook.core.documents import Bridge, Collection, Home
 from herdbook.core.migrations import CUT, Step
-from herdbook.core.spaces import Encoder
+from herdbook.core.spaces import Encoder, Space
 from herdbook.core.stamps import Metadata, Stamper
 from herdbook.core.vectors import Batch, Hit, Vectors
-from herdbook.encoders.limits import refusal
-from herdbook.errors import Conflict, Invalid, NotFound
+from herdbook.errors import Conflict, NotFound
 from herdbook.front.documents import Documents
+from herdbook.front.moving.given import batch_of, count_of, vectors_of
 from herdbook.front.moving.opening import Opener, require_space
 from herdbook.front.moving.strategies import Strategies
 
 FRESH_SECONDS: Final = 1.0
-TEXT_LIMIT: Final = 100_000
 # Each time round another migration must have begun or ended in between.
 _ROUNDS: Final = 8
 
@@ -82,33 +81,81 @@ class OpenCollection:
             Conflict: an encoder is not of the space it should be.
             Unavailable: a store or an encoder does not answer; to write again is safe.
         """
-        batch = _batch(texts, ids, metadata)
+        return self._write(batch_of(texts, ids, metadata), {})
+
+    def add_vectors(
+        self,
+        texts: Sequence[str],
+        vectors: Any,
+        *,
+        space: str,
+        ids: Sequence[str] | None = None,
+        metadata: Sequence[Mapping[str, Any]] | None = None,
+    ) -> list[str]:
+        """Write documents that are embedded already.
+
+        While they are moved, the texts are embedded here for the other place.
+
+        Args:
+            texts: what was embedded.
+            vectors: of each; shape (texts, dimension).
+            space: the fingerprint of the space they are in.
+            ids: as for `add`.
+            metadata: as for `add`.
+
+        Raises:
+            Conflict: the collection is in another space, or the vectors are not of that one.
+            Invalid: a vector or a text cannot be kept; nothing was written.
+        """
+        batch = batch_of(texts, ids, metadata)
+        found = self._look()
+        known = {home.space.fingerprint: home.space for home in found.homes if home.space}
+        if space not in known:
+            raise Conflict(
+                f"{self.name} is in the space {found.home.space}, the vectors are in "
+                f"{space[:12]}: they cannot be compared; embed them with the collection's "
+                "encoder, or leave that to `add`",
+                field="space",
+            )
+        return self._write(batch, {space: vectors_of(vectors, len(batch), known[space])})
+
+    def _write(self, batch: Batch, given: Mapping[str, Any]) -> list[str]:
+        """Write everywhere; `given` has vectors by the space they are in."""
         write = uuid.uuid4().hex
         ready: dict[str, Batch] = {}
 
         def put(found: Collection, home: Home) -> None:
             key = str(home.place)
             if key not in ready:
-                ready[key] = self._ready(found, home, batch, write)
+                prepare(found, home)
             self._store(found).upsert(home.place, ready[key])
 
-        self._everywhere(
-            put, prepare=lambda found, home: self._prepare(found, home, batch, ready, write)
-        )
+        def prepare(found: Collection, home: Home) -> None:
+            space, vectors = self._embedded(home, batch, given)
+            ready[str(home.place)] = self._ready(found, home, batch, space, vectors, write)
+
+        self._everywhere(put, prepare=prepare)
         return batch.ids
 
-    def _prepare(
-        self, found: Collection, home: Home, batch: Batch, ready: dict[str, Batch], write: str
-    ) -> None:
-        ready[str(home.place)] = self._ready(found, home, batch, write)
-
-    def _ready(self, found: Collection, home: Home, batch: Batch, write: str) -> Batch:
-        """Embed and stamp for one home."""
+    def _embedded(self, home: Home, batch: Batch, given: Mapping[str, Any]) -> tuple[Space, Any]:
+        if home.space is not None and home.space.fingerprint in given:
+            return home.space, given[home.space.fingerprint]
         encoder = self._encoder(home)
-        vectors = encoder.embed([text or "" for text in batch.texts])
+        return encoder.space, encoder.embed([text or "" for text in batch.texts])
+
+    def _ready(
+        self,
+        found: Collection,
+        home: Home,
+        batch: Batch,
+        space: Space,
+        vectors: Any,
+        write: str,
+    ) -> Batch:
+        """Stamp for one home."""
         steps = self._ahead(found, home)
         stamper = Stamper(
-            space=encoder.space,
+            space=space,
             at=datetime.now(UTC),
             write=write,
             nested=self._store(found).traits.nested,
@@ -217,7 +264,7 @@ class OpenCollection:
                 "their vectors cannot be compared; embed the query with the collection's encoder",
                 field="space",
             )
-        return self._store(found).search(found.home.place, vector, k=_count(k), space=space)
+        return self._store(found).search(found.home.place, vector, k=count_of(k), space=space)
 
     def _search(self, embed: Callable[[Encoder], Any], k: int) -> list[Hit]:
         found, bridge = self._known()
@@ -242,12 +289,19 @@ class OpenCollection:
             vector = mapped(bridge, embed(encoder))
         else:
             vector = embed(self._encoder(found.home))
-        return self._store(found).search(found.home.place, vector, k=_count(k), space=space)
+        return self._store(found).search(found.home.place, vector, k=count_of(k), space=space)
 
     def get(self, ids: Sequence[str]) -> Batch:
         """Give those of the documents that are there."""
         found = self._look()
         return self._store(found).fetch(found.home.place, list(ids))
+
+    def batches(self, *, size: int = 1_000) -> Iterator[Batch]:
+        """Give every document, in the order of the store's ids and in bounded memory."""
+        found = self._look()
+        store = self._store(found)
+        for within in store.ranges(found.home.place, size=size):
+            yield store.read(found.home.place, within)
 
     def count(self) -> int:
         """Count the documents."""
@@ -261,6 +315,26 @@ class OpenCollection:
     def now(self) -> Collection:
         """The collection as it stands, asked of the register."""
         return self._look()
+
+    @property
+    def known(self) -> Collection:
+        """The collection as it stood a second ago at most."""
+        return self._known()[0]
+
+    @property
+    def metric(self) -> str:
+        """How its vectors are compared: `cosine`, `dot` or `l2`."""
+        found = self._known()[0]
+        shape = self._store(found).look(found.home.place)
+        return shape.metric if shape else ""
+
+    def encoder(self, home: Home | None = None) -> Encoder:
+        """Open what embeds for a place of the collection; left out, for the one it is searched at.
+
+        Raises:
+            Conflict: nobody knows it, or it is not of the place's space.
+        """
+        return self._encoder(home or self._look().home)
 
     def forget(self) -> None:
         """Ask the register anew before the next search."""
@@ -313,37 +387,3 @@ class OpenCollection:
 
     def _store(self, found: Collection) -> Vectors:
         return self._opener.store(found.store)
-
-
-def _batch(
-    texts: Sequence[str],
-    ids: Sequence[str] | None,
-    metadata: Sequence[Mapping[str, Any]] | None,
-) -> Batch:
-    if isinstance(texts, str):
-        raise Invalid("give a list of texts, not one text", field="texts")
-    held = list(texts)
-    names: list[Any] = [uuid.uuid4().hex for _ in held] if ids is None else list(ids)
-    about = [{} for _ in held] if metadata is None else [dict(each) for each in metadata]
-    if not len(held) == len(names) == len(about):
-        raise Invalid(
-            f"there are {len(held)} texts, {len(names)} ids and metadata of {len(about)}; give one "
-            "of each for every document",
-            field="ids",
-        )
-    if len(set(names)) != len(names):
-        raise Invalid("an id is given twice", field="ids")
-    for id, text in zip(names, held, strict=True):
-        if not isinstance(id, str) or not 1 <= len(id) <= 400:
-            raise Invalid(f"{id!r:.60} is no id: a text of 1 to 400 characters", field="ids")
-        reason = refusal(text, limit=TEXT_LIMIT)
-        if reason:
-            raise Invalid(f"{id!r:.60} cannot be embedded: {reason}", field="texts")
-    own = [stamps.unstamped(each) for each in about]
-    return Batch(names, list(held), own)
-
-
-def _count(k: int) -> int:
-    if type(k) is not int or not 1 <= k <= 10_000:
-        raise Invalid(f"k is {k!r:.20}; ask for 1 to 10000 documents", field="k")
-    return k

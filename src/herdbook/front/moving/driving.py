@@ -70,6 +70,7 @@ class Driver:
         self._said = means.said
         self._id = lease.found.id
         self._pace = Pace()
+        self._spent = 0.0
         self._marks: dict[int, int] = {}
         collection = self._documents.get(lease.found.collection)
         self._store: Vectors = means.opener.store(collection.store)
@@ -93,7 +94,8 @@ class Driver:
             Phase.VERIFY: self._verify,
         }
         found = self._documents.migration(self._id)
-        if found.phase is Phase.VERIFIED:
+        if found.phase in (Phase.VERIFY, Phase.VERIFIED):
+            # What changed since, also behind Herdbook's back, is brought over first.
             found = self._to(Phase.CATCH_UP)
         while found.phase in steps:
             self._said(News(phase=found.phase, total=found.progress.documents))
@@ -192,6 +194,8 @@ class Driver:
                     done.append(result.result)
                     self._pace.add(result.result.documents)
                 late = time.monotonic() - settled_at > _SETTLE_SECONDS
+                # Where money is counted, it is counted before more is spent.
+                late = late or bool(found.options.budget)
                 if done and (late or len(done) >= _SETTLE_COUNT):
                     self._settle(done)
                     done, settled_at = [], time.monotonic()
@@ -225,8 +229,10 @@ class Driver:
         """Whether to wait: for a pause, the budget, or the rate."""
         found = self._lease.found
         budget = found.options.budget
-        if budget and found.progress.cost >= budget and not found.paused:
-            self._documents.pause(self._id, reason=f"the budget of {budget:g} is spent")
+        # What the lease brought is about a second old; what was settled here is not.
+        spent = max(found.progress.cost, self._spent)
+        if budget and spent >= budget and not found.paused:
+            found = self._documents.pause(self._id, reason=f"the budget of {budget:g} is spent")
         waiting = (found.reason or "paused") if found.paused else ""
         if waiting:
             self._tell(found, waiting)
@@ -236,6 +242,7 @@ class Driver:
     def _settle(self, done: list[Outcome]) -> None:
         self._unbury(min(self._marks.pop(outcome.shard, 0) for outcome in done))
         found = self._documents.settle(self._id, driver=self._lease.driver, outcomes=done)
+        self._spent = found.progress.cost
         self._tell(found, "")
 
     def _unbury(self, mark: int) -> None:

@@ -193,9 +193,8 @@ class MovedDocuments(HeldDocuments):
                 self.function(step)
         engine = engines.opened(carrying.engine, workers=carrying.workers)
         try:
-            with Lease(
-                self, begun.id, driver=driver_name(), seconds=carrying.lease_seconds
-            ) as lease:
+            held = Lease(self, begun.id, driver=driver_name(), seconds=carrying.lease_seconds)
+            with held as lease:
                 means = Means(
                     documents=self,
                     opener=self._opener,
