@@ -18,7 +18,7 @@ from herdbook.encoders.limits import refusal
 from herdbook.errors import Conflict, Invalid, Refused
 from herdbook.front.moving.carrying import picked
 from herdbook.front.moving.proving import Demands, ranked, scores
-from herdbook.front.moving.sampling import sample
+from herdbook.front.moving.sampling import embeddable, sample
 
 DAYS_LIMIT: Final = 90
 
@@ -123,7 +123,8 @@ def _fitted(
         if id not in answers and not refusal(text)
     ]
     batch = picked(batch, fit)
-    embedded = new.embed([text or "" for text in batch.texts])
+    taken, embedded = embeddable(new, [text or "" for text in batch.texts])
+    batch = picked(batch, taken)
     rng = np.random.default_rng(20_260_101)
     return {
         kind: mappings.fit(kind, embedded, batch.vectors, rng=rng)

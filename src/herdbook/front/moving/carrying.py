@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Protocol
 
 from herdbook.core import stamps
 from herdbook.core.migrations import Migration, Outcome, SetAside, Shard
@@ -18,13 +18,10 @@ from herdbook.core.stamps import Hop, Metadata, Stamper
 from herdbook.core.vectors import Batch, Vectors
 from herdbook.encoders.limits import refusal
 from herdbook.errors import Conflict, Invalid
+from herdbook.front.artifacts import Artifacts
 from herdbook.front.moving.opening import Opener, require_space
 from herdbook.front.moving.strategies import Strategies
-
-if TYPE_CHECKING:
-    from herdbook.front.book import Herdbook
-
-_REASON_LIMIT: Final = 300
+from herdbook.front.moving.telling import holdable
 
 
 class Carrier:
@@ -121,7 +118,7 @@ class Carrier:
             vectors = self._encoder.embed(texts)
         except Invalid as wrong:
             if len(batch) == 1:
-                poison = SetAside(id=batch.ids[0], reason=wrong.message[:_REASON_LIMIT])
+                poison = SetAside(id=batch.ids[0], reason=holdable(wrong.message))
                 return picked(batch, []), 0, [poison]
             return self._in_pieces(batch, wrong)
         made = Batch(batch.ids, batch.texts, batch.metadata, vectors)
@@ -154,9 +151,13 @@ class Carrier:
                 changed = self._strategies.changed(own, self._migration.steps)
                 history = stamps.history_of(metadata)
             except Invalid as wrong:
-                aside.append(SetAside(id=batch.ids[at], reason=wrong.message[:_REASON_LIMIT]))
+                aside.append(SetAside(id=batch.ids[at], reason=holdable(wrong.message)))
                 continue
-            said.append(stamper.stamped(changed, content=digest, history=history))
+            told = stamper.stamped(changed, content=digest, history=history)
+            made_at = metadata.get(stamps.INDEXED)
+            if self._encoder is None and made_at:
+                told[stamps.INDEXED] = made_at  # the vector is the one that was made then
+            said.append(told)
             kept.append(at)
         made = batch if not aside else picked(batch, kept)
         return Batch(made.ids, made.texts, said, made.vectors), aside
@@ -207,6 +208,14 @@ def _joined(first: Batch, second: Batch) -> Batch:
     )
 
 
+class Register(Protocol):
+    """A register that was opened once more, as far as a carrier needs it."""
+
+    @property
+    def artifacts(self) -> Artifacts:
+        """Where the files of encoders come from."""
+
+
 @dataclass(frozen=True, slots=True)
 class Carriage:
     """Makes a carrier in another process; it travels there as it is.
@@ -219,7 +228,7 @@ class Carriage:
 
     address: str
     migration: Migration
-    again: "Callable[[], Herdbook]"
+    again: Callable[[], Register]
 
     def __call__(self) -> Carrier:
         """Make the carrier; what it needs of the register is the files of the encoder."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from herdbook.core import stamps
 from herdbook.core.documents import Collection, Home
 from herdbook.core.refs import VersionRef, version_ref
-from herdbook.core.spaces import EncoderSpec, Space
+from herdbook.core.spaces import Encoder, EncoderSpec, Space
 from herdbook.core.stamps import Metadata, Stamper
 from herdbook.encoders.measuring import PROBE, Measured, checked
 from herdbook.errors import Conflict, Invalid, NotFound
@@ -102,6 +102,16 @@ class Guard:
             "HerdbookVectorStore, which follows by itself, or open the new place and wrap it",
             field="space",
         )
+
+    def require_embedding(self, documents: Embed, query: Callable[[str], Any]) -> None:
+        """Refuse what embeds documents and queries when it is not what the space is of.
+
+        Raises:
+            Conflict: it gives other vectors.
+        """
+        texts = list(PROBES)
+        self.require_documents(texts, documents(texts))
+        self.require_queries(texts, [query(text) for text in texts])
 
     def require_documents(self, texts: Sequence[str], vectors: Any) -> None:
         """Refuse vectors of documents that what embeds the collection would not give.
@@ -254,6 +264,34 @@ def _identity(book: "Herdbook | None", ref: str) -> tuple[VersionRef, str]:
     except NotFound:
         digest = ""
     return VersionRef(version.model, version.number), digest
+
+
+def space_of(collection: OpenCollection, text: str, vector: Any) -> str:
+    """Tell which space of a collection's a vector is in: of what gives it for the text.
+
+    While the documents are moved there are two.
+
+    Raises:
+        Conflict: it is in none of them.
+    """
+    homes = collection.now.homes
+    for home in homes:
+        if home.space and _gives(collection.encoder(home), text, vector):
+            return home.space.fingerprint
+    raise Conflict(
+        f"{collection.name} is in the space {homes[0].space}, and what embedded these documents "
+        "gives other vectors: use what embeds the collection, or migrate its documents",
+        field="space",
+    )
+
+
+def _gives(encoder: Encoder, text: str, vector: Any) -> bool:
+    import numpy as np
+
+    row = np.asarray([vector], dtype=np.float32)
+    if row.shape != (1, encoder.space.dimension):
+        return False
+    return bool(cosines(row, encoder.embed([text])).min() >= SAME_COSINE)
 
 
 def measured(embed: Embed, ref: VersionRef, digest: str) -> Space:

@@ -16,6 +16,7 @@ from herdbook.front.artifacts import Artifacts
 from herdbook.front.documents import Documents
 from herdbook.front.door import Door
 from herdbook.front.moving import bridging, stamping
+from herdbook.front.moving.carrying import Register
 from herdbook.front.moving.choosing import Named, absolute, alias_of, place_of, spec_of
 from herdbook.front.moving.collections import OpenCollection
 from herdbook.front.moving.opening import Opener
@@ -23,7 +24,6 @@ from herdbook.front.moving.proving import Demands
 from herdbook.front.moving.strategies import Strategies
 
 if TYPE_CHECKING:
-    from herdbook.front.book import Herdbook
     from herdbook.front.models import Versions
 
 
@@ -43,7 +43,7 @@ class HeldDocuments(Documents, Strategies):
         *,
         artifacts: Artifacts,
         versions: "Versions",
-        again: "Callable[[], Herdbook] | None" = None,
+        again: Callable[[], Register] | None = None,
     ) -> None:
         Documents.__init__(self, door)
         Strategies.__init__(self)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from herdbook.core.documents import Collection, Home
 from herdbook.core.migrations import CUT, PREFIX, Estimate, Migration, Options, Phase, Step
@@ -17,9 +17,6 @@ from herdbook.front.moving.holding import HeldDocuments
 from herdbook.front.moving.leasing import LEASE_SECONDS, Lease, driver_name
 from herdbook.front.moving.proving import Demands
 from herdbook.front.moving.telling import Said, unsaid
-
-if TYPE_CHECKING:
-    pass
 
 _NO_DEMANDS: Final = Demands()
 
@@ -160,7 +157,9 @@ class MovedDocuments(HeldDocuments):
         steps = self._path(found.model, home.number, version.number) if home else ()
         if not encoder and steps and not _embeds(steps) and found.home.encoder is not None:
             # One space: what embeds its queries goes on doing so, under the new number.
-            spec = replace(found.home.encoder, number=version.number)
+            spec = _as_before(found.home.encoder, version.number)
+            self._opener.give_as(found.home.encoder, spec)
+            self._opener.share(spec, found.home.encoder)
         return self.start(
             found.name,
             to_version=version.number,
@@ -314,6 +313,11 @@ class MovedDocuments(HeldDocuments):
         if not last:
             raise NotFound(f"{name} was never migrated", field="migration")
         return last[0]
+
+
+def _as_before(spec: EncoderSpec, number: str) -> EncoderSpec:
+    """Give the spec of a version that embeds as the one before: only its metadata is another."""
+    return replace(spec, number=number, embeds_as=spec.embeds_as or spec.number)
 
 
 def _embeds(steps: Sequence[Step]) -> bool:

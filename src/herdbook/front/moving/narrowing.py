@@ -1,7 +1,7 @@
 """Searches that a filter narrows which the store does not know: more is asked until k pass."""
 
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 from herdbook.core.vectors import Hit
 from herdbook.errors import Invalid
@@ -38,3 +38,30 @@ def narrowed(
                 field="filter",
             )
         asked = min(asked * _MORE, COUNT_LIMIT)
+
+
+def keeping(
+    filter: Mapping[str, Any] | Callable[[Any], Any] | None, made: Callable[[Hit], Any]
+) -> Callable[[Hit], bool] | None:
+    """Give a filter of hits.
+
+    Args:
+        filter: what the metadata must equal, or a function of what is made of a hit.
+        made: makes it.
+    """
+    if not filter:
+        return None
+    if callable(filter):
+        return lambda hit: bool(filter(made(hit)))
+    wanted = dict(filter)
+    return lambda hit: all(hit.metadata.get(key) == value for key, value in wanted.items())
+
+
+def refuse_more(name: str, given: Mapping[str, Any]) -> None:
+    """Refuse arguments that another store knows and this one would pass over.
+
+    Raises:
+        Invalid: there are any.
+    """
+    if given:
+        raise Invalid(f"{name} takes no {', '.join(sorted(given))}", field=min(given))

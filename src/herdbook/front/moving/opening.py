@@ -44,6 +44,18 @@ class Opener:
             self._given[spec] = function
             self._encoders.pop(spec, None)
 
+    def share(self, spec: EncoderSpec, known: EncoderSpec) -> None:
+        """Let a spec mean what another one does, where that means an object of this process."""
+        with self._lock:
+            if known in self._given:
+                self._given[spec] = self._given[known]
+
+    def give_as(self, spec: EncoderSpec, same: EncoderSpec) -> None:
+        """Let what was given for a spec be what another means, too."""
+        with self._lock:
+            if spec in self._given:
+                self.give(same, self._given[spec])
+
     def encoder(self, spec: EncoderSpec) -> Encoder:
         """Give an encoder; the files of a version are pulled, and verified, first.
 

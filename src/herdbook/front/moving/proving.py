@@ -150,7 +150,8 @@ def _spaces(store: Vectors, migration: Migration) -> Check:
 def _aside(aside: set[str], *, accepted: bool) -> Check:
     says = "nothing was set aside"
     if aside:
-        says = f"{len(aside):,} documents could not be moved{_few(sorted(aside))}"
+        noun = "document" if len(aside) == 1 else "documents"
+        says = f"{len(aside):,} {noun} could not be moved{_few(sorted(aside))}"
         says += ", which was accepted" if accepted else "; mend them, or accept that they are left"
     return Check(
         name="set_aside",

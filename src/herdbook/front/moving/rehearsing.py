@@ -14,6 +14,7 @@ from herdbook.encoders.limits import refusal
 from herdbook.errors import Invalid, NotFound
 from herdbook.front.moving.sampling import sample
 from herdbook.front.moving.strategies import Strategies, told
+from herdbook.front.moving.telling import holdable, holdable_value
 
 SAMPLED: Final = 64
 EXAMPLES: Final = 10
@@ -80,7 +81,7 @@ def _tried(
             texts.append(text)
     if not texts:
         return reasons, 0.0, 0
-    encoder.embed(texts[:1])  # the first one is slow: what is loaded late is loaded now
+    _embedded(encoder, texts[:1])  # the first one is slow: what is loaded late is loaded now
     began = time.perf_counter()
     for text in _embedded(encoder, texts):
         reasons[text] += 1
@@ -93,7 +94,7 @@ def _embedded(encoder: Encoder, texts: list[str]) -> list[str]:
         encoder.embed(texts)
     except Invalid as wrong:
         if len(texts) == 1:
-            return [wrong.message]
+            return [holdable(wrong.message)]
         half = len(texts) // 2
         return _embedded(encoder, texts[:half]) + _embedded(encoder, texts[half:])
     return []
@@ -111,7 +112,7 @@ def _examples(
             after = strategies.changed(stamps.unstamped(metadata), migration.steps)
             history = [*stamps.history_of(metadata), *told(migration.steps, at)]
         except Invalid as wrong:
-            failed[wrong.message] += 1
+            failed[holdable(wrong.message)] += 1
             continue
         if len(found) < EXAMPLES:
             after |= {
@@ -120,5 +121,5 @@ def _examples(
                 stamps.SPACE: space.fingerprint if space else "",
                 stamps.HISTORY: history,
             }
-            found.append({"id": id, "before": dict(metadata), "after": after})
+            found.append(holdable_value({"id": id, "before": metadata, "after": after}))
     return found, failed

@@ -1,9 +1,11 @@
 """Documents that stand for all of a collection."""
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
+from herdbook.core.spaces import Encoder
 from herdbook.core.vectors import Batch, Place, Range, Vectors
+from herdbook.errors import Invalid
 from herdbook.front.moving.carrying import picked
 
 PIECES: Final = 8
@@ -40,3 +42,24 @@ def _first(taken: list[Batch], count: int) -> Batch:
 
         whole.vectors = np.concatenate([batch.vectors for batch in taken])
     return picked(whole, range(min(count, len(whole))))
+
+
+def embeddable(encoder: Encoder, texts: list[str]) -> tuple[list[int], Any]:
+    """Embed texts, those the encoder refuses left out.
+
+    Returns:
+        The places of those it takes, and their vectors.
+    """
+    import numpy as np
+
+    if not texts:
+        return [], np.empty((0, encoder.space.dimension), np.float32)
+    try:
+        return list(range(len(texts))), encoder.embed(texts)
+    except Invalid:
+        if len(texts) == 1:
+            return [], np.empty((0, encoder.space.dimension), np.float32)
+    half = len(texts) // 2
+    first, a = embeddable(encoder, texts[:half])
+    second, b = embeddable(encoder, texts[half:])
+    return [*first, *(half + at for at in second)], np.concatenate([a, b])

@@ -14,7 +14,7 @@ from herdbook.errors import NotFound, Refused
 from herdbook.front.moving.carrying import picked
 from herdbook.front.moving.catching_up import AT_ONCE, Tick, silent
 from herdbook.front.moving.proving import SAME_COSINE, cosines
-from herdbook.front.moving.sampling import sample
+from herdbook.front.moving.sampling import embeddable, sample
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,13 +121,24 @@ def _proof(batch: Batch, encoder: Encoder) -> tuple[Proof, list[int]]:
     batch = picked(batch, fit)
     if not len(batch) or batch.vectors.shape[1] != encoder.space.dimension:
         return Proof(sampled=len(batch), same=0, worst=-1.0, unlike=tuple(batch.ids[:10])), []
-    found: Any = cosines(encoder.embed([text or "" for text in batch.texts]), batch.vectors)
+    found = _cosines(encoder, batch)
     same = [fit[at] for at, cosine in enumerate(found) if cosine >= SAME_COSINE]
     unlike = tuple(id for id, cosine in zip(batch.ids, found, strict=True) if cosine < SAME_COSINE)[
         :10
     ]
     proof = Proof(sampled=len(batch), same=len(same), worst=float(found.min()), unlike=unlike)
     return proof, same
+
+
+def _cosines(encoder: Encoder, batch: Batch) -> Any:
+    """Compare documents with what they are embedded to now; -1 for what the encoder refuses."""
+    import numpy as np
+
+    taken, again = embeddable(encoder, [text or "" for text in batch.texts])
+    found = np.full(len(batch), -1.0)
+    if taken:
+        found[taken] = cosines(again, batch.vectors[taken])
+    return found
 
 
 def stamped(  # noqa: PLR0913 - how it is proven

@@ -2,8 +2,9 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any, Final
 
 from herdbook.core.migrations import Phase
 from herdbook.front.moving.leasing import Lease
@@ -37,11 +38,38 @@ class News:
         return (self.total - self.done) / self.rate if self.rate > 0 and self.total else math.nan
 
 
+# Nobody is asked at just the moment when more may go.
+_SLACK_SECONDS: Final = 1.0
+
 Said = Callable[[News], None]
 
 
 def unsaid(_: News) -> None:
     """Say nothing."""
+
+
+def holdable(text: str, *, limit: int = 300) -> str:
+    r"""Give a text any database holds: what an encoder says of a poison may quote the poison.
+
+    Example:
+        >>> holdable("half \ud800 a pair\x00")
+        'half \\ud800 a pair '
+    """
+    plain = text[:limit].replace("\x00", " ")
+    return plain.encode("utf-8", "backslashreplace").decode()[:limit]
+
+
+def holdable_value(value: Any) -> Any:
+    """Give metadata as any database holds it, to be shown."""
+    if isinstance(value, str):
+        return holdable(value, limit=1_000)
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {holdable(str(key)): holdable_value(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [holdable_value(each) for each in value[:100]]
+    return value
 
 
 class Ticker:
@@ -78,16 +106,19 @@ class Pace:
     def __init__(self, *, rate: float = 0.0, done: int = 0) -> None:
         self._rate = rate
         self._began = time.monotonic()
-        self._given = 0
+        # When the next documents may go: what a pause left unused is not made up for.
+        self._next = self._began
         self._before = done
         self._done = 0
 
     def may(self, documents: int) -> bool:
         """Whether so many more may go now; then they are counted."""
-        passed = time.monotonic() - self._began
-        if self._rate and self._given > passed * self._rate:
+        now = time.monotonic()
+        if not self._rate:
+            return True
+        if now < self._next:
             return False
-        self._given += documents
+        self._next = max(self._next, now - _SLACK_SECONDS) + documents / self._rate
         return True
 
     def add(self, documents: int) -> None:
