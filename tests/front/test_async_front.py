@@ -11,7 +11,9 @@ import pytest
 import herdbook
 from herdbook import errors
 from herdbook.client.routes import ROUTES
+from herdbook.core.vectors import Place
 from herdbook.services.verbs import LINES, LOADS, READS, STORES, WRITES
+from tests.documents import MODEL, encoder, space
 from tests.running import served
 
 
@@ -59,6 +61,30 @@ def test_a_service_registers_promotes_and_resolves(tmp_path: Path) -> None:
         seen = asyncio.run(story(address))
 
     assert seen == ["v1", "v2", "v2", "v1"]
+
+
+def test_a_service_asks_for_documents(tmp_path: Path) -> None:
+    async def story(address: str) -> list[object]:
+        async with herdbook.connect_async(address) as book:
+            await book.models.register(MODEL, "v1", git_commit="")
+            await book.models.register(MODEL, "v2", git_commit="")
+            await book.documents.register(
+                "handbook",
+                model=MODEL,
+                store="lancedb:/vectors",
+                place=Place(collection="handbook"),
+                encoder=encoder(),
+                space=space(),
+            )
+            begun = await book.documents.start("handbook", to_version="v2")
+            await book.documents.bury(begun.id, ids=["b", "a"])
+            buried = await book.documents.buried(begun.id, after=1)
+            return [begun.id, await book.documents.bridging("handbook"), buried.items]
+
+    with served(f"sqlite:///{tmp_path}/herdbook.db") as address:
+        seen = asyncio.run(story(address))
+
+    assert seen == ["migration-1", None, ("a",)]
 
 
 def test_a_database_is_no_server() -> None:

@@ -81,6 +81,9 @@ COMMANDS: Final[dict[str, Later]] = {
         _MORE, f"{_CLI}.experiments:experiments", "Find out which version is better."
     ),
     "drift": Later(_MORE, f"{_CLI}.drift:drift", "See whether versions still hold."),
+    "documents": Later(
+        _MORE, f"{_CLI}.documents:documents", "Move vector stores to the next embeddings."
+    ),
     "metrics": Later(_MORE, f"{_CLI}.evaluations:metrics", "Scores and operational averages."),
     "artifacts": Later(_MORE, f"{_CLI}.artifacts:artifacts", "The bytes of versions."),
     "datasets": Later(_MORE, f"{_CLI}.lineage:datasets", "Data sets versions were trained on."),

@@ -1,11 +1,11 @@
 """What the verbs of documents ask of a database; each sentence is a conformance test."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
 from herdbook.core.documents import Bridge, Collection
-from herdbook.core.migrations import Migration, Outcome, SetAside, Shard
+from herdbook.core.migrations import Migration, Outcome, Phase, SetAside, Shard
 from herdbook.core.pages import Page
 
 
@@ -54,7 +54,13 @@ class Documents(Protocol):
         """Give migrations, newest first."""
 
     def running(self, *, limit: int) -> Sequence[Migration]:
-        """Give those that are neither retired nor rolled back, the ones begun last first."""
+        """Give those that are neither retired nor rolled back, the ones begun last first.
+
+        Those of deleted models are left out: their collections are not there.
+        """
+
+    def phases(self) -> Mapping[Phase, int]:
+        """Count migrations by phase; those of deleted models are left out."""
 
     def cut(self, key: str, shards: Sequence[Shard]) -> int:
         """Add shards; those whose number is there stay as they are. Gives how many are new."""

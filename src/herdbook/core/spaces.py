@@ -31,6 +31,8 @@ class Space:
         normalized: whether the vectors have length 1.
         dtype: the numbers the encoder computes in, such as `float32` or `int8`.
         chunker: what cut the documents, if that is to be told apart.
+        embeds_as: the number whose space it is, for a version that changed nothing but metadata;
+            "" for its own.
 
     Example:
         >>> a = Space(model="gbert", number="v1", dimension=384, digest="sha256:5d…")
@@ -49,11 +51,13 @@ class Space:
     normalized: bool = False
     dtype: str = "float32"
     chunker: str = ""
+    embeds_as: str = ""
 
     def __post_init__(self) -> None:
         """Refuse a space that cannot be."""
         names.model_name(self.model)
         Number(self.number)
+        Number(self.embeds_as or self.number)
         if type(self.dimension) is not int or not 1 <= self.dimension <= DIMENSION_LIMIT:
             raise Invalid(
                 f"dimension is {self.dimension!r:.30}; vectors have 1 to {DIMENSION_LIMIT} numbers",
@@ -76,6 +80,7 @@ class Space:
 @functools.lru_cache(maxsize=256)
 def _fingerprint(space: Space) -> str:
     said = {each.name: getattr(space, each.name) for each in fields(space)}
+    said["number"] = said.pop("embeds_as") or space.number
     if space.digest:
         del said["model"], said["number"]
     return blake2b(canonical(said).encode(), digest_size=16).hexdigest()
@@ -137,6 +142,8 @@ class EncoderSpec:
         chunker: what cut the documents, if that is to be told apart.
         price_per_million_tokens: what embedding costs, for estimates and budgets.
         batch: how many texts are embedded at once.
+        embeds_as: the number whose space it embeds into, for a version that changed nothing but
+            metadata; "" for its own.
     """
 
     model: str
@@ -151,11 +158,13 @@ class EncoderSpec:
     chunker: str = ""
     price_per_million_tokens: float = 0.0
     batch: int = 32
+    embeds_as: str = ""
 
     def __post_init__(self) -> None:
         """Refuse what names no encoder."""
         names.model_name(self.model)
         Number(self.number)
+        Number(self.embeds_as or self.number)
         kind, _, rest = self.source.partition(":")
         if kind not in KINDS or not rest:
             raise Invalid(

@@ -11,7 +11,7 @@ from hashlib import blake2b
 from typing import Any, Final
 
 from herdbook.core.spaces import Space
-from herdbook.core.wire import canonical, time_text, time_value
+from herdbook.core.wire import time_text, time_value
 from herdbook.errors import Invalid
 
 MODEL: Final = "embedding_model"
@@ -27,6 +27,9 @@ KEYS: Final = (MODEL, VERSION, SPACE, INDEXED, HISTORY, CONTENT, WRITE)
 _KEYS: Final = frozenset(KEYS)
 
 Metadata = dict[str, Any]
+
+# Made once: it is used for every document that is moved or compared.
+_WRITTEN: Final = json.JSONEncoder(separators=(",", ":"), sort_keys=True, default=str).encode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +138,7 @@ def content_digest(text: str | None, metadata: Mapping[str, Any]) -> str:
     Equal for the same text and user's metadata, whatever store they are read from.
     """
     own = unstamped(metadata)
-    said = f"{text}\x00{canonical(own) if own else ''}"
+    said = f"{text}\x00{_WRITTEN(own) if own else ''}"
     return blake2b(said.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 

@@ -6,8 +6,8 @@
 
 The kinds come in the order of `KINDS`. Lines are ASCII, so that no reader takes a character
 inside a text for the end of a line. The last line counts the others and carries the SHA-256
-of all of them, each with a line feed. A register without bytes, experiments or drift has no lines
-and no count of them, so that its export is what it was before there were any.
+of all of them, each with a line feed. A register without bytes, experiments, drift or documents
+has no lines and no count of them, so that its export is what it was before there were any.
 """
 
 import hashlib
@@ -45,6 +45,11 @@ KINDS: Final[dict[str, str]] = {
     "drift_hour": "drift_hours",
     "drift_score": "drift_scores",
     "mark": "marks",
+    "migration": "migrations",
+    "shard": "shards",
+    "reject": "rejects",
+    "tombstone": "tombstones",
+    "collection": "collections",
     "event": "events",
 }
 # Kinds that came later: they are counted only where they are.
@@ -52,6 +57,7 @@ LATER: Final = frozenset(
     {
         *("manifest", "signature", "experiment", "batch", "delta", "worker"),
         *("drift_settings", "episode", "monitor", "drift_hour", "drift_score", "mark"),
+        *("migration", "shard", "reject", "tombstone", "collection"),
     }
 )
 # Kinds of which one line may have megabytes, and how many of them memory is asked to hold.
@@ -59,6 +65,9 @@ LONG: Final = {
     **dict.fromkeys(("manifest", "signature", "experiment", "batch", "delta"), 10),
     "monitor": 10,
     "drift_hour": 100,
+    "migration": 10,
+    # With the map its queries pass: some of those have tens of megabytes.
+    "collection": 1,
 }
 
 

@@ -83,7 +83,7 @@ def code_digest(function: Any, spec: EncoderSpec) -> str:
         data = Path(path).read_bytes()
     except OSError:
         return ""
-    said = "\0".join((_name(function), spec.model, spec.number)).encode()
+    said = "\0".join((_name(function), spec.model, spec.embeds_as or spec.number)).encode()
     return "code:" + blake2b(said + b"\0" + data, digest_size=16).hexdigest()
 
 

@@ -75,6 +75,7 @@ class Measured:
             normalized=bool(abs(np.linalg.norm(probe[0]) - 1) <= LENGTH_TOLERANCE),
             dtype=dtype,
             chunker=spec.chunker,
+            embeds_as=spec.embeds_as,
         )
 
     @property

@@ -4,8 +4,9 @@ What is not known is left out: never a NaN, for which every comparison is false 
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
+from operator import attrgetter
 from typing import Final
 
 from prometheus_client.core import (
@@ -18,9 +19,11 @@ from prometheus_client.core import (
 from herdbook.core.deployments import MoveKind
 from herdbook.core.drift import Components
 from herdbook.core.experiments import Outcome
+from herdbook.core.migrations import Phase, Progress
 from herdbook.services.observing import Happened, Observed, Watching
 
 _VERSION: Final = ("model_type", "model_version")
+_MIGRATION: Final = ("migration", "collection")
 _MS: Final = 1000.0
 
 Counts = Mapping[Happened, int]
@@ -35,12 +38,14 @@ def families(observed: Observed, counts: Counts, *, models: bool) -> Iterator[Me
         models: whether models may be named.
     """
     yield from _happened(counts)
+    yield _phases(observed)
     if models:
         yield from _drift(observed)
         yield from _streams(observed)
         yield from _episodes(observed, counts)
         yield from _champions(observed)
         yield from _served(observed)
+        yield from _migrations(observed)
         yield _left_out(observed)
 
 
@@ -150,6 +155,32 @@ def _served(observed: Observed) -> Iterator[Metric]:
         seconds.add_metric(known, each.timed, each.time_ms / _MS)
         confidence.add_metric(known, each.judged, each.confidence)
     yield from (count, errors, seconds, confidence)
+
+
+def _phases(observed: Observed) -> Metric:
+    family = GaugeMetricFamily(
+        "herdbook_document_migrations", "Migrations of documents by phase.", labels=["phase"]
+    )
+    for phase in Phase:
+        family.add_metric([str(phase)], observed.phases.get(phase, 0))
+    return family
+
+
+def _migrations(observed: Observed) -> Iterator[Metric]:
+    for name, told, value in _PROGRESS:
+        family = GaugeMetricFamily(f"herdbook_document{name}", told, labels=_MIGRATION)
+        for each in observed.migrations:
+            _add(family, [each.id, each.collection], value(each.progress))
+        yield family
+
+
+_PROGRESS: Final[tuple[tuple[str, str, Callable[[Progress], float]], ...]] = (
+    ("s_to_migrate", "Documents of a migration that is under way.", attrgetter("documents")),
+    ("s_migrated", "Those of them that are at the target.", attrgetter("written")),
+    ("s_set_aside", "Those of them that could not be moved.", attrgetter("set_aside")),
+    ("_migration_seconds", "How long it was carried, all workers.", attrgetter("seconds")),
+    ("_migration_cost", "What its embedding cost.", attrgetter("cost")),
+)
 
 
 def _left_out(observed: Observed) -> Metric:

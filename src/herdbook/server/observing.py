@@ -97,8 +97,7 @@ class Observer(Collector):
 
     def _seen(self, work: Work) -> None:
         head = observing.head(work)
-        if self._models:
-            self._observed = observing.observed(work)
+        self._observed = observing.observed(work, models=self._models)
         found, self._after = observing.happened(
             work, after=self._after or dict.fromkeys(COUNTED, head)
         )

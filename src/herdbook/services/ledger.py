@@ -25,7 +25,7 @@ def cut(work: Work, migration: str, *, driver: str, shards: Sequence[Shard]) -> 
     """
     found = driven(work, migration, driver)
     _bounded(shards, "shards")
-    _check_ids([end for each in shards for end in (each.within.after, each.within.upto)])
+    check_ids([end for each in shards for end in (each.within.after, each.within.upto)])
     new = {shard.number: shard.within.documents for shard in shards}
     fresh = work.documents.cut(found.id, shards)
     if fresh not in (0, len(new)):
@@ -56,7 +56,7 @@ def settle(work: Work, migration: str, *, driver: str, outcomes: Sequence[Outcom
     found = driven(work, migration, driver)
     _bounded(outcomes, "outcomes")
     for said in (each for outcome in outcomes for each in outcome.set_aside):
-        _check_ids([said.id])
+        check_ids([said.id])
         names.prose(said.reason, field="reason")
     fresh = work.documents.settle(found.id, outcomes, at=work.now())
     aside = [each for outcome in fresh for each in outcome.set_aside]
@@ -90,7 +90,7 @@ def take_back(work: Work, migration: str, *, driver: str, ids: Sequence[str]) ->
     """Take documents off the list of what could not be moved: they were, or are gone."""
     found = driven(work, migration, driver)
     _bounded(ids, "ids")
-    _check_ids(ids)
+    check_ids(ids)
     gone = work.documents.take_back(found.id, ids)
     progress = replace(found.progress, set_aside=found.progress.set_aside - gone)
     changed = replace(found, progress=progress)
@@ -102,7 +102,7 @@ def bury(work: Work, migration: str, *, ids: Sequence[str]) -> Progress:
     """Note that documents are about to be deleted, so that no shard on its way revives them."""
     found = locked(work, migration)
     _bounded(ids, "ids")
-    _check_ids(ids)
+    check_ids(ids)
     was = found.progress
     work.documents.bury(found.id, ids, first=was.buried + 1)
     progress = replace(was, buried=was.buried + len(ids))
@@ -126,7 +126,8 @@ def buried(work: Work, migration: str, *, after: int = 0, size: int = PAGE_DEFAU
     return Page(items=tuple(id for _, id in given), next=str(given[-1][0]) if full else None)
 
 
-def _check_ids(ids: Sequence[str]) -> None:
+def check_ids(ids: Sequence[str]) -> None:
+    """Refuse ids of documents that no database can hold."""
     for each in ids:
         names.prose(each, field="ids", limit=ID_LIMIT)
 

@@ -181,7 +181,9 @@ def page(
     )
 
 
-def claim(work: Work, migration: str, *, driver: str, lease_seconds: float = 30.0) -> Migration:
+def claim(
+    work: Work, migration: str, *, driver: str, lease_seconds: float = 30.0, dead: str = ""
+) -> Migration:
     """Take, or keep, the lease of a migration: only who has it carries it out.
 
     Args:
@@ -189,6 +191,7 @@ def claim(work: Work, migration: str, *, driver: str, lease_seconds: float = 30.
         migration: its id.
         driver: names the process; the same name keeps the lease.
         lease_seconds: how long it is believed without being kept, 1 to 3600.
+        dead: a driver the caller knows to have ended; its lease is not waited for.
 
     Raises:
         Conflict: somebody else has it, or the migration is over.
@@ -199,7 +202,7 @@ def claim(work: Work, migration: str, *, driver: str, lease_seconds: float = 30.
     if not 1 <= lease_seconds <= LEASE_LIMIT:
         raise Invalid("a lease lasts 1 to 3600 seconds", field="lease_seconds")
     until = found.lease_until
-    if found.driver not in ("", driver) and until is not None and until > work.now():
+    if found.driver not in ("", driver, dead) and until is not None and until > work.now():
         raise Conflict(
             f"{found.id} is being carried out by {found.driver} until {until:%H:%M:%S} UTC at "
             "least; wait for it, or end that process",
@@ -315,8 +318,19 @@ def pause(work: Work, migration: str, *, reason: str = "") -> Migration:
     return _set_paused(work, migration, reason, paused=True)
 
 
-def resume(work: Work, migration: str) -> Migration:
-    """Let the carrying of a migration go on."""
+def resume(work: Work, migration: str, *, budget: float | None = None) -> Migration:
+    """Let the carrying of a migration go on.
+
+    Args:
+        work: the unit of work.
+        migration: its id.
+        budget: what embedding may cost at most from now on, what was spent included; None for
+            as before.
+    """
+    if budget is not None:
+        found = locked(work, migration)
+        found.check_open()
+        work.documents.save_migration(replace(found, options=replace(found.options, budget=budget)))
     return _set_paused(work, migration, "", paused=False)
 
 

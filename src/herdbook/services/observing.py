@@ -12,6 +12,7 @@ from typing import Final
 from herdbook.core.access import Action
 from herdbook.core.drift import CONFIDENCE, PREDICTION, Settings, State
 from herdbook.core.evaluations import Served
+from herdbook.core.migrations import OVER, Migration, Phase
 from herdbook.core.monitors import Monitor
 from herdbook.core.ports import Work
 from herdbook.core.refs import CHAMPION
@@ -20,6 +21,8 @@ from herdbook.services.drifting import LEVELS, ratio
 # So many versions, and so many streams of each, have labels of their own.
 VERSIONS_LIMIT: Final = 200
 STREAMS_LIMIT: Final = 10
+# And so many migrations of documents that are under way.
+MIGRATIONS_LIMIT: Final = 20
 # Beyond this nobody counts how many more there are.
 _COUNTED_LIMIT: Final = 1_000
 # What is counted of the audit log: the action, and where in its body it says which kind it was.
@@ -65,12 +68,17 @@ class Observed:
         watching: the watched versions, those watched last first.
         champions: number by model, by name.
         served: what versions served, those registered last first.
-        left_out: what there is beside what is shown: `versions`, `streams`, `champions`, `served`.
+        phases: how many migrations of documents are at each phase.
+        migrations: those that are under way, begun last first.
+        left_out: what there is beside what is shown: `versions`, `streams`, `champions`, `served`,
+            `migrations`.
     """
 
     watching: Sequence[Watching] = ()
     champions: Mapping[str, str] = field(default_factory=dict)
     served: Sequence[Served] = ()
+    phases: Mapping[Phase, int] = field(default_factory=dict)
+    migrations: Sequence[Migration] = ()
     left_out: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -91,25 +99,38 @@ class Happened:
     number: str
 
 
-def observed(work: Work) -> Observed:
-    """Give what there is to be shown now."""
+def observed(work: Work, *, models: bool = True) -> Observed:
+    """Give what there is to be shown now.
+
+    Args:
+        work: the unit of work.
+        models: whether anything may be named; else there are counts of what names nothing.
+    """
     work.by.allow(Action.READ)
+    phases = work.documents.phases()
+    if not models:
+        return Observed(phases=phases)
     monitors = work.drift.every(limit=VERSIONS_LIMIT)
     settings = {name: work.drift.settings(name) for name in {each.model for each in monitors}}
     watching = [watching_of(each, settings[each.model] or Settings()) for each in monitors]
     champions = work.deployments.numbers(CHAMPION, limit=_COUNTED_LIMIT)
     served = work.evaluations.served(limit=_COUNTED_LIMIT)
+    migrations = work.documents.running(limit=MIGRATIONS_LIMIT)
+    under_way = sum(count for phase, count in phases.items() if phase not in OVER)
     full = len(monitors) == VERSIONS_LIMIT
     shown = sum(len(each.streams) for each in watching)
     return Observed(
         watching=watching,
         champions=dict(list(champions.items())[:VERSIONS_LIMIT]),
         served=served[:VERSIONS_LIMIT],
+        phases=phases,
+        migrations=migrations,
         left_out={
             "versions": max(0, work.drift.total() - VERSIONS_LIMIT) if full else 0,
             "streams": sum(len(each.streams) for each in monitors) - shown,
             "champions": max(0, len(champions) - VERSIONS_LIMIT),
             "served": max(0, len(served) - VERSIONS_LIMIT),
+            "migrations": under_way - len(migrations),
         },
     )
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from herdbook.core import names
 from herdbook.core.access import Action
 from herdbook.core.documents import Collection
-from herdbook.core.migrations import CUT, Migration, Phase
+from herdbook.core.migrations import CUT, OVER, Migration, Phase
 from herdbook.core.ports import Work
 from herdbook.errors import Conflict, Refused
 from herdbook.services.documents import tell
@@ -115,6 +115,29 @@ def retire(work: Work, migration: str) -> Migration:
     work.documents.save_migration(changed)
     tell(work, held, action="documents.retired", body={"migration": found.id})
     return changed
+
+
+def fault(held: Collection, migration: Migration | None) -> str:
+    """Say what of a collection is not as the migration that is under way puts it, or "".
+
+    Args:
+        held: the collection.
+        migration: the one it names; None when it names none, or one that is not there.
+    """
+    if not held.migration:
+        return "" if held.beside is None else "is written beside, but not migrated"
+    if migration is None or migration.collection != held.name or migration.model != held.model:
+        return f"is said to be in {held.migration}, which is no migration of it"
+    if migration.phase in OVER:
+        return f"is said to be in {held.migration}, which is over"
+    source, target = migration.source, migration.target
+    expected = {
+        **dict.fromkeys((Phase.PLANNED, Phase.REHEARSED, Phase.TARGET), (source, None)),
+        **dict.fromkeys(CUT, (target, source)),
+    }.get(migration.phase, (source, target))
+    if (held.home, held.beside) != expected:
+        return f"is not searched and written as {held.migration} at {migration.phase} has it"
+    return ""
 
 
 def _ended(found: Migration, phase: Phase, reason: str, at: datetime) -> Migration:

@@ -10,7 +10,7 @@ from herdbook.core.stamps import Metadata
 from herdbook.core.vectors import Batch, Vectors
 from herdbook.front.moving.carrying import Carrier, picked
 
-AT_ONCE: Final = 500
+AT_ONCE: Final = 2_000
 
 Tick = Callable[[int], None]
 

@@ -4,31 +4,32 @@ Every write goes to all the register says, home and what is beside it, and looks
 what began meanwhile is written too. So nobody has to wait for writers to notice.
 """
 
-import threading
-import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from herdbook.core import stamps
 from herdbook.core.documents import Bridge, Collection, Home
-from herdbook.core.migrations import CUT, Step
+from herdbook.core.migrations import Step
 from herdbook.core.spaces import Encoder, Space
 from herdbook.core.stamps import Metadata, Stamper
-from herdbook.core.vectors import Batch, Hit, Vectors
+from herdbook.core.vectors import Batch, Hit
 from herdbook.errors import Conflict, NotFound
 from herdbook.front.documents import Documents
+from herdbook.front.moving.agreeing import agreed
+from herdbook.front.moving.carrying import picked
 from herdbook.front.moving.given import batch_of, count_of, vectors_of
+from herdbook.front.moving.knowing import FRESH_SECONDS, KnownCollection
 from herdbook.front.moving.opening import Opener, require_space
 from herdbook.front.moving.strategies import Strategies
 
-FRESH_SECONDS: Final = 1.0
 # Each time round another migration must have begun or ended in between.
 _ROUNDS: Final = 8
 
 
-class OpenCollection:
+class OpenCollection(KnownCollection):
     """A collection, with its store and its encoders.
 
     Args:
@@ -48,14 +49,8 @@ class OpenCollection:
         strategies: Strategies,
         fresh_seconds: float = FRESH_SECONDS,
     ) -> None:
-        self.name = name
-        self._documents = documents
-        self._opener = opener
+        super().__init__(name, documents=documents, opener=opener, fresh_seconds=fresh_seconds)
         self._strategies = strategies
-        self._fresh = fresh_seconds
-        self._lock = threading.Lock()
-        self._held: tuple[float, Collection, Bridge | None] | None = None
-        self._steps: dict[str, tuple[Step, ...]] = {}
 
     # --- writing ---
 
@@ -134,7 +129,15 @@ class OpenCollection:
             space, vectors = self._embedded(home, batch, given)
             ready[str(home.place)] = self._ready(found, home, batch, space, vectors, write)
 
-        self._everywhere(put, prepare=prepare)
+        def again(found: Collection, ids: Sequence[str]) -> None:
+            places = {id: at for at, id in enumerate(batch.ids)}
+            for home in found.homes:
+                if str(home.place) not in ready:
+                    prepare(found, home)
+                part = picked(ready[str(home.place)], [places[id] for id in ids])
+                self._act(lambda f, h, part=part: self._store(f).upsert(h.place, part), found, home)
+
+        self._everywhere(put, prepare=prepare, again=again, ids=batch.ids)
         return batch.ids
 
     def _embedded(self, home: Home, batch: Batch, given: Mapping[str, Any]) -> tuple[Space, Any]:
@@ -169,14 +172,10 @@ class OpenCollection:
 
     def _ahead(self, found: Collection, home: Home) -> tuple[Step, ...]:
         """Give the functions of metadata that what is written to a target passes."""
-        if found.beside is None or home != found.beside or not found.migration:
+        if not found.migration:
             return ()
-        if found.migration not in self._steps:
-            migration = self._documents.migration(found.migration)
-            if migration.phase in CUT:
-                return ()
-            self._steps[found.migration] = migration.steps
-        return self._steps[found.migration]
+        migration = self._migration(found.migration)
+        return migration.steps if home.place == migration.target.place != found.home.place else ()
 
     def delete(self, ids: Iterable[str]) -> None:
         """Delete documents, those that are not there too.
@@ -196,26 +195,40 @@ class OpenCollection:
                 buried.add(found.migration)
             self._store(found).delete(home.place, wanted)
 
+        def again(found: Collection, ids: Sequence[str]) -> None:
+            for home in found.homes:
+                self._act(lambda f, h: self._store(f).delete(h.place, ids), found, home)
+
         if wanted:
-            self._everywhere(remove)
+            self._everywhere(remove, again=again, ids=wanted)
 
     def _everywhere(
         self,
         act: Callable[[Collection, Home], None],
         *,
+        again: Callable[[Collection, Sequence[str]], None],
+        ids: Sequence[str],
         prepare: Callable[[Collection, Home], None] | None = None,
     ) -> None:
-        """Act on every home there is, and on those that came while it acted."""
+        """Act on every home there is, on those that came meanwhile, and until all say the same."""
         found = self._look()
         if prepare is not None:
             # A text one of the encoders refuses is written nowhere.
             for home in found.homes:
                 prepare(found, home)
+        with self._opener.turn(self.name) if len(found.homes) > 1 else nullcontext():
+            found = self._acted(act, found)
+            if len(found.homes) > 1:
+                # Others may have written the same at one place before this and at one after.
+                places = [home.place for home in found.homes]
+                agreed(self._store(found), places, ids, lambda left: again(found, left))
+
+    def _acted(self, act: Callable[[Collection, Home], None], found: Collection) -> Collection:
         done: list[Home] = []
         for _ in range(_ROUNDS):
             todo = [home for home in found.homes if home not in done]
             if not todo:
-                return
+                return found
             for home in todo:
                 self._act(act, found, home)
                 done.append(home)
@@ -308,82 +321,3 @@ class OpenCollection:
         found = self._look()
         shape = self._store(found).look(found.home.place)
         return shape.documents if shape else 0
-
-    # --- what is known ---
-
-    @property
-    def now(self) -> Collection:
-        """The collection as it stands, asked of the register."""
-        return self._look()
-
-    @property
-    def known(self) -> Collection:
-        """The collection as it stood a second ago at most."""
-        return self._known()[0]
-
-    @property
-    def metric(self) -> str:
-        """How its vectors are compared: `cosine`, `dot` or `l2`."""
-        found = self._known()[0]
-        shape = self._store(found).look(found.home.place)
-        return shape.metric if shape else ""
-
-    def encoder(self, home: Home | None = None) -> Encoder:
-        """Open what embeds for a place of the collection; left out, for the one it is searched at.
-
-        Raises:
-            Conflict: nobody knows it, or it is not of the place's space.
-        """
-        return self._encoder(home or self._look().home)
-
-    def forget(self) -> None:
-        """Ask the register anew before the next search."""
-        with self._lock:
-            self._held = None
-
-    def _look(self) -> Collection:
-        found = self._documents.get(self.name)
-        with self._lock:
-            held = self._held
-            bridge = held[2] if held and held[1].bridge == found.bridge else None
-        if found.bridge and bridge is None:
-            bridge = self._documents.bridging(self.name)
-        with self._lock:
-            self._held = (time.monotonic(), found, bridge)
-        return found
-
-    def _known(self, *, fresh: bool = False) -> tuple[Collection, Bridge | None]:
-        with self._lock:
-            held = self._held
-        if held is None or fresh or time.monotonic() - held[0] > self._fresh:
-            self._look()
-            with self._lock:
-                held = self._held
-        assert held is not None  # noqa: S101 - it was looked at
-        bridge = held[2]
-        if bridge is not None and bridge.expires_at <= datetime.now(UTC):
-            bridge = None
-        return held[1], bridge
-
-    def _known_space(self, found: Collection) -> str:
-        if found.home.space is None:
-            raise Conflict(
-                f"nobody knows what embedded {self.name}; prove it first: `herdbook documents "
-                f"stamp {self.name} --encoder …`",
-                field="space",
-            )
-        return found.home.space.fingerprint
-
-    def _encoder(self, home: Home) -> Encoder:
-        if home.encoder is None or home.space is None:
-            raise Conflict(
-                f"nobody knows what embedded {self.name}; prove it first: `herdbook documents "
-                f"stamp {self.name} --encoder …`",
-                field="space",
-            )
-        encoder = self._opener.encoder(home.encoder)
-        require_space(encoder, home.encoder, home.space, self.name)
-        return encoder
-
-    def _store(self, found: Collection) -> Vectors:
-        return self._opener.store(found.store)

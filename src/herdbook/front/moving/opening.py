@@ -23,6 +23,7 @@ class Opener:
         self._stores: dict[str, Vectors] = {}
         self._encoders: dict[EncoderSpec, Encoder] = {}
         self._given: dict[EncoderSpec, Any] = {}
+        self._turns: dict[str, threading.Lock] = {}
 
     def store(self, address: str) -> Vectors:
         """Give the store at an address."""
@@ -32,6 +33,11 @@ class Opener:
 
                 self._stores[address] = vectors.opened(address)
             return self._stores[address]
+
+    def turn(self, collection: str) -> threading.Lock:
+        """Let one thread at a time write a collection that lies at two places."""
+        with self._lock:
+            return self._turns.setdefault(collection, threading.Lock())
 
     def give(self, spec: EncoderSpec, function: Any) -> None:
         """Let a spec mean an object of this process, as one that was written into a notebook.

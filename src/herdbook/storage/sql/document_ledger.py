@@ -1,16 +1,16 @@
 """Migrations of documents in the database: how far each is, and the ledger of its shards."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, delete, func, insert, select, update
+from sqlalchemy import Connection, Select, Table, delete, func, insert, select, update
 
 from herdbook.core import wire
 from herdbook.core.access import Actor
-from herdbook.core.migrations import OVER, PREFIX, Migration, Outcome, SetAside, Shard
+from herdbook.core.migrations import OVER, PREFIX, Migration, Outcome, Phase, SetAside, Shard
 from herdbook.core.pages import Page, page_position, page_token
 from herdbook.core.vectors import Range
 from herdbook.errors import NotFound
@@ -41,7 +41,7 @@ class SqlLedger:
         row = {
             "model_id": self._models.id(migration.model),
             "collection": migration.collection,
-            **_columns(migration),
+            **columns(migration),
         }
         added = insert(document_migrations).values(**row).returning(document_migrations.c.id)
         return replace(migration, id=shown(self._connection.execute(added).scalar_one()))
@@ -64,14 +64,14 @@ class SqlLedger:
                 "those there are",
                 field="migration",
             )
-        return _read(row)
+        return read(row)
 
     def save_migration(self, migration: Migration) -> None:
         """Write a migration over what was."""
         self._connection.execute(
             update(document_migrations)
             .where(document_migrations.c.id == row_of(migration.id))
-            .values(**_columns(migration))
+            .values(**columns(migration))
         )
 
     def migrations(
@@ -90,14 +90,23 @@ class SqlLedger:
         asked = asked.order_by(document_migrations.c.id.desc()).limit(size + 1)
         rows = self._connection.execute(asked).all()
         more = page_token(shape, [rows[size - 1].id]) if len(rows) > size else None
-        return Page(tuple(_read(row) for row in rows[:size]), more)
+        return Page(tuple(read(row) for row in rows[:size]), more)
 
     def running(self, *, limit: int) -> Sequence[Migration]:
-        """Give those that are neither retired nor rolled back, the ones begun last first."""
-        asked = self._visible(select(*_DOC))
+        """Give those that are neither retired nor rolled back, the ones begun last first.
+
+        Those of deleted models are left out: their collections are not there.
+        """
+        asked = self._visible(select(*_DOC)).where(models.c.tombstone.is_(None))
         asked = asked.where(document_migrations.c.phase.not_in([str(each) for each in OVER]))
         asked = asked.order_by(document_migrations.c.id.desc()).limit(limit)
-        return [_read(row) for row in self._connection.execute(asked)]
+        return [read(row) for row in self._connection.execute(asked)]
+
+    def phases(self) -> Mapping[Phase, int]:
+        """Count migrations by phase; those of deleted models are left out."""
+        asked = self._visible(select(document_migrations.c.phase, func.count()))
+        asked = asked.where(models.c.tombstone.is_(None)).group_by(document_migrations.c.phase)
+        return {Phase(phase): int(count) for phase, count in self._connection.execute(asked)}
 
     def _visible(self, asked: Select[Any]) -> Select[Any]:
         asked = asked.join(models, models.c.id == document_migrations.c.model_id)
@@ -118,16 +127,16 @@ class SqlLedger:
             }
             for shard in shards
         ]
-        before = self._count(own)
-        adding = inserting(self._connection, document_shards).on_conflict_do_nothing()
+        return self._added(document_shards, own, rows)
+
+    def _added(self, table: Table, own: int | None, rows: Sequence[Mapping[str, object]]) -> int:
+        """Add rows that are not there; counted, for no driver tells how many it left out."""
+        asked = select(func.count()).select_from(table).where(table.c.migration_id == own)
+        before = self._connection.execute(asked).scalar_one() if rows else 0
+        adding = inserting(self._connection, table).on_conflict_do_nothing()
         for at in range(0, len(rows), BATCH):
             self._connection.execute(adding, rows[at : at + BATCH])
-        return self._count(own) - before
-
-    def _count(self, own: int | None) -> int:
-        asked = select(func.count()).select_from(document_shards)
-        asked = asked.where(document_shards.c.migration_id == own)
-        return int(self._connection.execute(asked).scalar_one())
+        return int(self._connection.execute(asked).scalar_one()) - before if rows else 0
 
     def shards(self, key: str, *, after: int, size: int) -> Sequence[Shard]:
         """Give shards that are not done, by number from the one after `after` on."""
@@ -174,18 +183,17 @@ class SqlLedger:
     def put_aside(self, key: str, found: Sequence[SetAside], *, at: datetime) -> int:
         """List documents that cannot be moved, once each; gives how many are new."""
         own = row_of(key)
-        new = 0
-        for each in found:
-            row = {
+        rows = [
+            {
                 "migration_id": own,
                 "document": each.id,
                 "reason": each.reason,
                 "shard": each.shard,
                 "at": micros(at),
             }
-            adding = inserting(self._connection, document_rejects).on_conflict_do_nothing()
-            new += self._connection.execute(adding.values(**row)).rowcount
-        return new
+            for each in found
+        ]
+        return self._added(document_rejects, own, rows)
 
     def take_back(self, key: str, ids: Sequence[str]) -> int:
         """Take documents off that list; gives how many were on it."""
@@ -251,9 +259,11 @@ def row_of(key: str) -> int | None:
     return int(digits) if key == shown(int(digits)) else None
 
 
-def _columns(migration: Migration) -> dict[str, object]:
+def columns(migration: Migration) -> dict[str, object]:
+    """Give what a row holds of a migration as it stands."""
     return {"phase": str(migration.phase), "doc": wire.dumps(replace(migration, id=""))}
 
 
-def _read(row: Any) -> Migration:
+def read(row: Any) -> Migration:
+    """Give a migration from its row."""
     return replace(wire.value(Migration, json.loads(row.doc)), id=shown(row.id))

@@ -15,7 +15,7 @@ from herdbook.core.models import Model, Status, Version, facts_digest
 from herdbook.core.numbers import Number
 from herdbook.core.refs import CHAMPION
 from herdbook.errors import HerdbookError, Unavailable
-from herdbook.storage.sql import drift_health, engine, inventory
+from herdbook.storage.sql import document_health, drift_health, engine, inventory
 from herdbook.storage.sql import models as model_rows
 from herdbook.storage.sql import versions as version_rows
 from herdbook.storage.sql.rows import BATCH, decoded, each, micros, row_text
@@ -66,6 +66,7 @@ def inconsistencies(connection: Connection) -> Iterator[str]:
     yield from _wrong_aliases(connection)
     yield from inventory.wrong_manifests(connection)
     yield from drift_health.wrong_monitors(connection)
+    yield from document_health.wrong_migrations(connection)
     yield from _wrong_log(connection)
 
 

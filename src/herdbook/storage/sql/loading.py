@@ -19,6 +19,7 @@ from herdbook.storage.sql import models as model_rows
 from herdbook.storage.sql import versions as version_rows
 from herdbook.storage.sql.binding import version_ids
 from herdbook.storage.sql.holding import Holding
+from herdbook.storage.sql.moving import Moving
 from herdbook.storage.sql.rows import micros
 from herdbook.storage.sql.tables import (
     aliases,
@@ -50,6 +51,7 @@ class Loading:
         self._holding = Holding(connection, now)
         self._trying = Trying(connection, now)
         self._watching = Watching(connection)
+        self._moving = Moving(connection)
 
     def add(self, records: Sequence[Record]) -> None:
         """Add records of one kind; what they name was added before."""
@@ -68,6 +70,7 @@ class Loading:
             "delta": self._trying.add_deltas,
             "worker": self._trying.add_workers,
             **self._watching.adders(),
+            **self._moving.adders(),
             "event": self._add_events,
         }
         try:

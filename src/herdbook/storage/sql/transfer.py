@@ -16,8 +16,16 @@ from sqlalchemy import Connection, Select, exists, select
 
 from herdbook.core.transfer import LONG, Record
 from herdbook.core.wire import dumps
-from herdbook.storage.sql import engine, packing
+from herdbook.errors import Corrupt
+from herdbook.storage.sql import document_health, document_ledger, engine, packing
 from herdbook.storage.sql.binding import bind
+from herdbook.storage.sql.document_tables import (
+    collections,
+    document_migrations,
+    document_rejects,
+    document_shards,
+    document_tombstones,
+)
 from herdbook.storage.sql.drift_episodes import shown
 from herdbook.storage.sql.drift_tables import (
     drift_episodes,
@@ -88,6 +96,9 @@ class SqlTransfer:
     def finish(self) -> None:
         """Bind what was added: parents and data sets; see that it fits together."""
         bind(self._connection)
+        wrong = next(document_health.wrong_migrations(self._connection), None)
+        if wrong is not None:
+            raise Corrupt(f"{wrong}; the export was changed")
 
 
 def _model_text(row: Any) -> str:
@@ -198,6 +209,32 @@ def _mark_text(row: Any) -> str:
     return dumps(said)
 
 
+def _migration_text(row: Any) -> str:
+    # Under the same id wherever it is: the stamps of documents name it.
+    return f'{{"doc":{dumps(json.loads(row.doc) | {"id": document_ledger.shown(row.id)})}}}'
+
+
+def _shard_text(row: Any) -> str:
+    said = {"migration": document_ledger.shown(row.migration_id)}
+    said |= {name: row._mapping[name] for name in ("number", "after", "upto", "documents")}
+    done = moment(row.done_at) if row.done_at is not None else None
+    return dumps(said | {"written": row.written, "done_at": done})
+
+
+def _reject_text(row: Any) -> str:
+    said = {"migration": document_ledger.shown(row.migration_id), "document": row.document}
+    return dumps(said | {"reason": row.reason, "shard": row.shard, "at": moment(row.at)})
+
+
+def _tombstone_text(row: Any) -> str:
+    said = {"migration": document_ledger.shown(row.migration_id)}
+    return dumps(said | {"number": row.number, "document": row.document})
+
+
+def _collection_text(row: Any) -> str:
+    return f'{{"bridge":{row.bridge or "null"},"doc":{row.doc}}}'
+
+
 _MARK: Final = ("model", "number", "request", "prediction", "confidence")
 
 
@@ -258,6 +295,9 @@ _MONITORS = (
 _HOUR_KEYS = (drift_hours.c.monitor_id, drift_hours.c.stream, drift_hours.c.hour)
 _SCORE_KEYS = (drift_scores.c.monitor_id, drift_scores.c.hour)
 _MARK_KEYS = (drift_marks.c.version_id, drift_marks.c.request)
+_SHARD_KEYS = (document_shards.c.migration_id, document_shards.c.number)
+_REJECT_KEYS = (document_rejects.c.migration_id, document_rejects.c.document)
+_TOMBSTONE_KEYS = (document_tombstones.c.migration_id, document_tombstones.c.number)
 _DUMPED: Final[tuple[tuple[str, Select[Any], tuple[Any, ...], Callable[[Any], str]], ...]] = (
     ("model", select(models), (models.c.id,), _model_text),
     ("manifest", select(manifests).where(_HELD), (manifests.c.digest,), _manifest_text),
@@ -277,5 +317,10 @@ _DUMPED: Final[tuple[tuple[str, Select[Any], tuple[Any, ...], Callable[[Any], st
     ("drift_hour", _of_monitor(drift_hours), _HOUR_KEYS, _hour_text),
     ("drift_score", _of_monitor(drift_scores), _SCORE_KEYS, _score_text),
     ("mark", _of_version(drift_marks), _MARK_KEYS, _mark_text),
+    ("migration", select(document_migrations), (document_migrations.c.id,), _migration_text),
+    ("shard", select(document_shards), _SHARD_KEYS, _shard_text),
+    ("reject", select(document_rejects), _REJECT_KEYS, _reject_text),
+    ("tombstone", select(document_tombstones), _TOMBSTONE_KEYS, _tombstone_text),
+    ("collection", select(collections), (collections.c.id,), _collection_text),
     ("event", select(events), (events.c.seq,), _event_text),
 )

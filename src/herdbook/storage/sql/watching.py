@@ -74,8 +74,8 @@ class Watching:
         for record in records:
             model = record.text("model")
             if model not in owners:
-                raise _nowhere(record, model)
-            said = _checked(record, record.value(Settings, record.body.get("doc")).checked)
+                raise nowhere(record, model)
+            said = checked(record, record.value(Settings, record.body.get("doc")).checked)
             rows.append({"model_id": owners[model], "doc": dumps(said)})
         self._insert(drift_settings, rows)
 
@@ -109,7 +109,7 @@ class Watching:
         ids = self._named((record, one.model, one.number) for record, one in found)
         for record, watched in found:
             state = record.value(State, record.body.get("state"))
-            if not all(map(_is_number, _numbers(record.body.get("state")))):
+            if not all(map(is_number, numbers_in(record.body.get("state")))):
                 raise record.invalid("a number in its state is beyond any")
             if not state.streams.keys() <= watched.references.keys():
                 raise record.invalid("it counted streams that it has no references of")
@@ -127,7 +127,7 @@ class Watching:
                 drift_episodes.c.version_id == version,
             )
             if self._connection.execute(asked).one_or_none() is None:
-                raise _nowhere(record, state.episode)
+                raise nowhere(record, state.episode)
 
     def _add_hours(self, records: Sequence[Record]) -> None:
         ids = self._monitors(records)
@@ -200,7 +200,7 @@ class Watching:
         ids = version_ids(self._connection, [(model, number) for _, model, number in named])
         for record, model, number in named:
             if (model, number) not in ids:
-                raise _nowhere(record, f"{model}:{number}")
+                raise nowhere(record, f"{model}:{number}")
         return ids
 
     def _monitors(
@@ -213,7 +213,7 @@ class Watching:
         held = {row.version_id: (row.id, _bins(row.streams)) for row in rows}
         for record in records:
             if own[record.text("model"), record.text("number")] not in held:
-                raise _nowhere(record, f"{record.text('model')}:{record.text('number')}, watched")
+                raise nowhere(record, f"{record.text('model')}:{record.text('number')}, watched")
         return {named: held[version] for named, version in own.items()}
 
 
@@ -221,7 +221,7 @@ def _watched(record: Record) -> Watched:
     watched = record.value(Watched, record.body)
     for stream, reference in watched.references.items():
         names.key(stream, field=f"line {record.line}")
-        _checked(record, partial(reference.checked, stream))
+        checked(record, partial(reference.checked, stream))
     if fingerprint(watched.references) != watched.fingerprint:
         raise record.invalid(
             f"the fingerprint of {watched.model}:{watched.number} is not that of its references; "
@@ -250,32 +250,33 @@ def _mark(record: Record) -> dict[str, Any]:
     if answer is not None and not isinstance(answer, str):
         raise record.invalid("answer is no text")
     for text in (mark.request, mark.prediction, *([] if answer is None else [answer])):
-        _checked(record, partial(names.line, text, field="mark", limit=names.KEY_LIMIT))
-    if mark.confidence is not None and not _is_number(mark.confidence):
+        checked(record, partial(names.line, text, field="mark", limit=names.KEY_LIMIT))
+    if mark.confidence is not None and not is_number(mark.confidence):
         raise record.invalid("confidence is no number")
     return {
         "request": mark.request,
         "prediction": mark.prediction,
         "confidence": mark.confidence,
-        "at": _micros(record, "at"),
+        "at": micros_of(record, "at"),
         "answer": answer,
         "was_right": None if answer is None else int(answer == mark.prediction),
-        "answered_at": None if answer is None else _micros(record, "answered_at"),
+        "answered_at": None if answer is None else micros_of(record, "answered_at"),
     }
 
 
-def _is_number(value: float) -> bool:
+def is_number(value: float) -> bool:
+    """Whether a number that JSON held is one that a float can be."""
     # A whole number may be larger than any float.
     return -sys.float_info.max <= value <= sys.float_info.max
 
 
-def _numbers(data: Any) -> Iterator[float]:
+def numbers_in(data: Any) -> Iterator[float]:
     """Give the numbers of what JSON held."""
     if isinstance(data, Mapping):
         data = list(data.values())
     if isinstance(data, list):
         for each in data:
-            yield from _numbers(each)
+            yield from numbers_in(each)
     elif isinstance(data, int | float):
         yield data
 
@@ -284,16 +285,19 @@ def _bins(streams: str) -> dict[str, int]:
     return {name: int(count) for name, count in json.loads(streams).items()}
 
 
-def _checked(record: Record, check: Callable[[], T]) -> T:
+def checked(record: Record, check: Callable[[], T]) -> T:
+    """Give what a check gives; the record's error when it refuses."""
     try:
         return check()
     except Invalid as error:
         raise record.invalid(error.message) from error
 
 
-def _micros(record: Record, name: str) -> int:
+def micros_of(record: Record, name: str) -> int:
+    """Give a time the record says, in microseconds."""
     return micros(time_value(record.text(name), field=f"line {record.line}"))
 
 
-def _nowhere(record: Record, what: str) -> Invalid:
+def nowhere(record: Record, what: str) -> Invalid:
+    """Give the error of a record that names what is not there."""
     return record.invalid(f"the {record.kind} names {what}, which no line before it holds")
