@@ -4,17 +4,21 @@ import functools
 import importlib
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+from herdbook.core.migrations import Migration
 from herdbook.core.refs import VersionRef
 from herdbook.core.spaces import EncoderSpec
 from herdbook.core.vectors import NAME_LIMIT, Place
-from herdbook.errors import Invalid
+from herdbook.errors import Conflict, Invalid
 from herdbook.front.moving.opening import Opener
 
 # Kinds of stores that are a folder.
 FOLDERS: Final = ("lancedb", "chroma", "qdrant", "qdrant-edge")
+
+_HERE: Final = "python:here:"
 
 Named = EncoderSpec | str | Callable[..., Any] | None
 
@@ -41,6 +45,30 @@ def spec_of(named: Any, ref: VersionRef, opener: Opener, **options: Any) -> Enco
     if not name:
         opener.give(spec, named)
     return spec
+
+
+def require_same(begun: Migration, named: Named) -> None:
+    """Refuse to go on with another encoder than a migration was begun with.
+
+    Raises:
+        Conflict: it is another.
+    """
+    known = begun.target.encoder
+    if named is None or known is None:
+        return
+    if isinstance(named, EncoderSpec):
+        same = replace(named, number=known.number, embeds_as=known.embeds_as) == known
+        said = named.source
+    else:
+        said = named if isinstance(named, str) else f"python:{importable(named) or _local(named)}"
+        # What is in no module goes by any name; its space is compared once it is opened.
+        same = said == known.source or (said.startswith(_HERE) and known.source.startswith(_HERE))
+    if not same:
+        raise Conflict(
+            f"{begun.id} was begun with {known.source}, not with {said}; leave the encoder out to "
+            "go on, or roll it back and start another",
+            field="encoder",
+        )
 
 
 def _local(function: Any) -> str:

@@ -131,11 +131,14 @@ class OpenCollection(KnownCollection):
 
         def again(found: Collection, ids: Sequence[str]) -> None:
             places = {id: at for at, id in enumerate(batch.ids)}
-            for home in found.homes:
+            wanted = [places[id] for id in ids]
+
+            def write_part(found: Collection, home: Home) -> None:
                 if str(home.place) not in ready:
                     prepare(found, home)
-                part = picked(ready[str(home.place)], [places[id] for id in ids])
-                self._act(lambda f, h, part=part: self._store(f).upsert(h.place, part), found, home)
+                self._store(found).upsert(home.place, picked(ready[str(home.place)], wanted))
+
+            self._acted(write_part, found)
 
         self._everywhere(put, prepare=prepare, again=again, ids=batch.ids)
         return batch.ids
@@ -196,8 +199,7 @@ class OpenCollection(KnownCollection):
             self._store(found).delete(home.place, wanted)
 
         def again(found: Collection, ids: Sequence[str]) -> None:
-            for home in found.homes:
-                self._act(lambda f, h: self._store(f).delete(h.place, ids), found, home)
+            self._acted(lambda f, h: self._store(f).delete(h.place, ids), found)
 
         if wanted:
             self._everywhere(remove, again=again, ids=wanted)

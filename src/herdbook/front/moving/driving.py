@@ -9,10 +9,10 @@ from herdbook.core.engines import Engine
 from herdbook.core.migrations import Migration, Outcome, Phase, Shard
 from herdbook.core.spaces import Encoder
 from herdbook.core.vectors import Vectors
-from herdbook.errors import Conflict, HerdbookError, Unavailable
+from herdbook.errors import Conflict, HerdbookError, NotFound, Unavailable
 from herdbook.front.documents import Documents
 from herdbook.front.door import every
-from herdbook.front.moving import proving, rehearsing
+from herdbook.front.moving import aiming, proving, rehearsing
 from herdbook.front.moving.carrying import Carrier
 from herdbook.front.moving.catching_up import Comparison
 from herdbook.front.moving.leasing import Lease
@@ -100,10 +100,18 @@ class Driver:
         while found.phase in steps:
             self._said(News(phase=found.phase, total=found.progress.documents))
             before = found.phase
-            found = steps[before](found)
+            found = self._taken(steps[before], found)
             if before is Phase.VERIFY and found.phase is Phase.VERIFY:
                 break  # it failed
         return found
+
+    def _taken(self, step: Callable[[Migration], Migration], found: Migration) -> Migration:
+        try:
+            return step(found)
+        except NotFound:
+            # Who rolled it back meanwhile has removed its target: that is what went wrong.
+            self._documents.migration(self._id).check_open()
+            raise
 
     def _to(self, phase: Phase) -> Migration:
         return self._documents.advance(self._id, driver=self._lease.driver, to=phase)
@@ -120,6 +128,7 @@ class Driver:
 
     def _aim(self, found: Migration) -> Migration:
         encoder = self._new(found) or self._as_new(found)
+        aiming.require_absent(self._store, found.target.place)
         return self._documents.advance(
             self._id, driver=self._lease.driver, to=Phase.TARGET, space=encoder.space
         )
@@ -143,6 +152,7 @@ class Driver:
         if source is None:
             raise Conflict(f"{found.source.place} is gone from the store", field="place")
         self._store.create(found.target.place, dimension=space.dimension, metric=source.metric)
+        aiming.require_own(self._store, found)
         size = found.options.shard or _shard_size(found)
         pending: list[Shard] = []
         for number, within in enumerate(self._store.ranges(found.source.place, size=size), 1):

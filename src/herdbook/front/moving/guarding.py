@@ -7,7 +7,7 @@ it was, and that what embeds gives the vectors of its space, shown on texts that
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from herdbook.core import stamps
 from herdbook.core.documents import Collection, Home
@@ -20,12 +20,30 @@ from herdbook.front.moving.collections import OpenCollection
 from herdbook.front.moving.proving import SAME_COSINE, cosines
 
 if TYPE_CHECKING:
-    from herdbook.front.book import Herdbook
+    from herdbook.front.artifacts import Artifacts
+    from herdbook.front.models import Versions
+    from herdbook.front.moving.holding import HeldDocuments
 
 # A language, a question and a short word more: what differs in one way only shows in another.
 PROBES: Final = (PROBE, "Welches Modell hat das eingebettet?", "What embedded this, and when?", "x")
 
 Embed = Callable[[list[str]], Any]
+
+
+class Register(Protocol):
+    """What of a register is asked; `herdbook.connect()` gives one."""
+
+    @property
+    def documents(self) -> "HeldDocuments":
+        """Collections of documents."""
+
+    @property
+    def versions(self) -> "Versions":
+        """What a reference points at."""
+
+    @property
+    def artifacts(self) -> "Artifacts":
+        """The files of versions."""
 
 
 class Guard:
@@ -212,7 +230,7 @@ def _content(text: str, own: Mapping[str, Any]) -> str:
 
 
 def guard_of(
-    book: "Herdbook | None",
+    book: Register | None,
     collection: str,
     *,
     ref: str,
@@ -251,7 +269,7 @@ def guard_of(
     return Guard(space=space, name=f"the store of {space.model}:{space.number}", strict=strict)
 
 
-def _identity(book: "Herdbook | None", ref: str) -> tuple[VersionRef, str]:
+def _identity(book: Register | None, ref: str) -> tuple[VersionRef, str]:
     """Give a version by its number, and the digest of its files where it has any."""
     said = version_ref(ref)
     if book is None:

@@ -16,6 +16,7 @@ from herdbook.front.artifacts import Artifacts
 from herdbook.front.documents import Documents
 from herdbook.front.door import Door
 from herdbook.front.moving import bridging, stamping
+from herdbook.front.moving.aiming import require_free
 from herdbook.front.moving.carrying import Register
 from herdbook.front.moving.choosing import Named, absolute, alias_of, place_of, spec_of
 from herdbook.front.moving.collections import OpenCollection
@@ -87,6 +88,7 @@ class HeldDocuments(Documents, Strategies):
         address = absolute(store)
         opened = self._opener.store(address)
         place = Place(collection=collection) if collection else place_of(name)
+        require_free(self, address, place)
         shape = opened.look(place)
         if shape is not None and shape.documents:
             raise Conflict(
@@ -122,6 +124,7 @@ class HeldDocuments(Documents, Strategies):
             raise NotFound(
                 f"there is no {place} in {address}; there are: {there}", field="collection"
             )
+        require_free(self, address, place)
         return self.register(name, model=model, store=address, place=place)
 
     def open(self, name: str, *, encoder: Named = None) -> OpenCollection:

@@ -1,17 +1,18 @@
 """`book.documents`: collections that are open, and their migrations, carried out from here."""
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from herdbook.core.documents import Collection, Home
+from herdbook.core.documents import Collection
 from herdbook.core.migrations import CUT, PREFIX, Estimate, Migration, Options, Phase, Step
 from herdbook.core.refs import version_ref
 from herdbook.core.spaces import Encoder, EncoderSpec
 from herdbook.errors import Conflict, Invalid, NotFound
-from herdbook.front.moving import rehearsing
+from herdbook.front.moving import aiming, rehearsing
 from herdbook.front.moving.carrying import Carriage
-from herdbook.front.moving.choosing import Named, spec_of
+from herdbook.front.moving.choosing import Named, require_same, spec_of
 from herdbook.front.moving.driving import Driver, MakeFor, Means
 from herdbook.front.moving.holding import HeldDocuments
 from herdbook.front.moving.leasing import LEASE_SECONDS, Lease, driver_name
@@ -112,6 +113,7 @@ class MovedDocuments(HeldDocuments):
         if found.migration:
             begun = self.migration(found.migration)
             self._check_same(begun, to, found)
+            require_same(begun, encoder)
         elif not to:
             raise Invalid(f"no migration of {name} is under way; say where to: --to", field="to")
         else:
@@ -160,14 +162,19 @@ class MovedDocuments(HeldDocuments):
             spec = _as_before(found.home.encoder, version.number)
             self._opener.give_as(found.home.encoder, spec)
             self._opener.share(spec, found.home.encoder)
-        return self.start(
+        store = self._opener.store(found.store)
+        aiming.require_field(store.traits, options, steps)
+        begin = functools.partial(
+            self.start,
             found.name,
             to_version=version.number,
             steps=steps,
             encoder=spec,
             options=options,
-            dry_run=dry_run,
         )
+        planned = begin(dry_run=True)
+        aiming.require_absent(store, planned.target.place)
+        return planned if dry_run else begin(dry_run=False)
 
     def _path(self, model: str, from_version: str, to_version: str) -> tuple[Step, ...]:
         """Give the registered way; where nothing is registered, one step that embeds anew."""
@@ -252,7 +259,11 @@ class MovedDocuments(HeldDocuments):
             Refused: it is not verified, and no reason to force it was given.
             Conflict: not everything was carried; that cannot be forced.
         """
-        done = super().cut_over(self._under_way(migration).id, force=force)
+        begun = self._under_way(migration)
+        if begun.phase not in CUT:
+            store = self._opener.store(self.get(begun.collection).store)
+            aiming.require_there(store, begun.target, f"roll {begun.id} back")
+        done = super().cut_over(begun.id, force=force)
         found = self.get(done.collection)
         self._follow(found.name, self._opener.store(found.store), done.target.place)
         return self.observe(done.id)
@@ -269,11 +280,15 @@ class MovedDocuments(HeldDocuments):
             Conflict: it was retired, so that there is nothing to go back to.
         """
         begun = self._under_way(migration)
+        store = self._opener.store(self.get(begun.collection).store)
+        if begun.phase in CUT:
+            aiming.require_there(
+                store, begun.source, f"{begun.id} cannot be rolled back, retire it"
+            )
         done = super().roll_back(begun.id, reason=reason)
-        found = self.get(done.collection)
-        store = self._opener.store(found.store)
-        self._follow(found.name, store, done.source.place)
-        if not keep and not self._is_in_use(found, done.target):
+        if begun.phase is not Phase.ROLLED_BACK:
+            self._follow(done.collection, store, done.source.place)
+        if not keep and aiming.is_left(self, store, begun, done.target):
             store.drop(done.target.place)
         return done
 
@@ -290,14 +305,13 @@ class MovedDocuments(HeldDocuments):
         begun = self._under_way(migration)
         if begun.phase is Phase.CUT_OVER:
             begun = self.cut_over(begun.id)
+        store = self._opener.store(self.get(begun.collection).store)
+        if begun.phase in CUT and not keep:
+            aiming.require_not_lost(store, begun)
         done = super().retire(begun.id)
-        found = self.get(done.collection)
-        if not keep and not self._is_in_use(found, done.source):
-            self._opener.store(found.store).drop(done.source.place)
+        if not keep and aiming.is_left(self, store, begun, done.source):
+            store.drop(done.source.place)
         return done
-
-    def _is_in_use(self, found: Collection, home: Home) -> bool:
-        return any(each.place == home.place for each in found.homes)
 
     def status(self, name: str) -> Migration:
         """Give the migration under way, or the last one, of a collection or by its id."""

@@ -1,38 +1,32 @@
 """Documents that stand for all of a collection."""
 
-from collections.abc import Iterator
+from itertools import islice
 from typing import Any, Final
 
 from herdbook.core.spaces import Encoder
-from herdbook.core.vectors import Batch, Place, Range, Vectors
+from herdbook.core.vectors import Batch, Place, Vectors
 from herdbook.errors import Invalid
-from herdbook.front.moving.carrying import picked
 
-PIECES: Final = 8
+AT_ONCE: Final = 500
 
 
 def sample(store: Vectors, place: Place, *, count: int, vectors: bool = False) -> Batch:
-    """Give about `count` documents, from pieces spread evenly over the ids.
+    """Give `count` documents spread evenly over the ids, or all when there are no more.
 
     The same documents as long as the collection stays as it is.
     """
     shape = store.look(place)
-    total = shape.documents if shape else 0
-    piece = max(1, -(-min(count, total) // PIECES))
-    taken = [store.read(place, within, vectors=vectors) for within in _spread(store, place, piece)]
-    return _first(taken, count)
+    size = max(1, (shape.documents if shape else 0) // count)
+    # The last of each range: nothing else has to be read to know it.
+    ids = [within.upto for within in islice(store.ranges(place, size=size), count)]
+    pieces = [ids[at : at + AT_ONCE] for at in range(0, len(ids), AT_ONCE)]
+    return _whole([store.fetch(place, piece, vectors=vectors) for piece in pieces])
 
 
-def _spread(store: Vectors, place: Place, piece: int) -> Iterator[Range]:
-    ranges = list(store.ranges(place, size=piece))
-    step = max(1, len(ranges) // PIECES)
-    yield from ranges[::step][:PIECES]
-
-
-def _first(taken: list[Batch], count: int) -> Batch:
+def _whole(taken: list[Batch]) -> Batch:
     if not taken:
         return Batch([], [], [])
-    whole = Batch(
+    made = Batch(
         [id for batch in taken for id in batch.ids],
         [text for batch in taken for text in batch.texts],
         [metadata for batch in taken for metadata in batch.metadata],
@@ -40,8 +34,8 @@ def _first(taken: list[Batch], count: int) -> Batch:
     if taken[0].vectors is not None:
         import numpy as np
 
-        whole.vectors = np.concatenate([batch.vectors for batch in taken])
-    return picked(whole, range(min(count, len(whole))))
+        made.vectors = np.concatenate([batch.vectors for batch in taken])
+    return made
 
 
 def embeddable(encoder: Encoder, texts: list[str]) -> tuple[list[int], Any]:
