@@ -114,6 +114,7 @@ class Comparison:
         done = CaughtUp()
         for batch, there in self._pairs(vectors=not embeds):
             missing, changed = self._sorted(batch, there)
+            done.back += self._written_since(batch, there, changed)
             for at in changed:
                 id = batch.ids[at]
                 self._store.delete(self._target, [id], write=_write(there[id]))
@@ -134,6 +135,13 @@ class Comparison:
                 self._store.delete(self._target, [id], write=_write(metadata))
             done.removed += len(orphans)
         return done
+
+    def _written_since(
+        self, batch: Batch, there: dict[str, Metadata], changed: list[int]
+    ) -> list[str]:
+        """Give what was set aside, and a live writer has written to both places since."""
+        other = {batch.ids[at] for at in changed}
+        return [id for id in batch.ids if id in self._aside and id in there and id not in other]
 
     def _pairs(self, *, vectors: bool = False) -> Iterator[tuple[Batch, dict[str, Metadata]]]:
         for within in self._store.ranges(self._source, size=AT_ONCE):

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from herdbook.front.moving.holding import HeldDocuments
 
 # A language, a question and a short word more: what differs in one way only shows in another.
-PROBES: Final = (PROBE, "Welches Modell hat das eingebettet?", "What embedded this, and when?", "x")
+PROBES: Final = (PROBE, "Wer hat das wann eingebettet?", "What embedded this, and when?", "x")
 
 Embed = Callable[[list[str]], Any]
 
