@@ -368,3 +368,27 @@ def test_no_collection_at_a_version_says_where_they_are(gbert: Register) -> None
         gbert.write(asking.migrate, "oracle", **ask)
     with pytest.raises(NotFound):
         gbert.seen_by("deployer:gnn").write(asking.migrate, MODEL, **ask)
+
+
+def test_a_place_is_one_collections(gbert: Register) -> None:
+    registered(gbert.write)
+
+    with pytest.raises(Conflict, match="registered as a collection already"):
+        registered(gbert.write, "another", place=Place(collection="handbook"))
+    registered(gbert.write, "elsewhere", place=Place(collection="handbook"), store="lancedb:/other")
+    registered(gbert.write, "field", place=Place(collection="handbook", field="second"))
+
+
+def test_documents_are_not_moved_into_another_collection(gbert: Register) -> None:
+    registered(gbert.write)
+    registered(gbert.write, "another")
+
+    with pytest.raises(Conflict, match="registered as a collection already"):
+        begun(gbert.write, place=Place(collection="another"))
+
+
+def test_the_address_of_an_encoder_holds_no_secret(gbert: Register) -> None:
+    keyed = encoder(source="https://embeddings.example.com/v1?api_key=secret")
+
+    with pytest.raises(Invalid, match="HERDBOOK_EMBEDDING_KEY"):
+        registered(gbert.write, encoder=keyed)

@@ -729,3 +729,13 @@ def test_readers_see_the_old_pair_or_the_new_one_while_it_moves(handbook: Regist
         moving = pool.submit(move, 0)
         list(pool.map(look, range(3)))
         moving.result()
+
+
+def test_a_cut_that_was_broken_off_is_begun_anew(handbook: Register, begin: Migration) -> None:
+    brought(handbook.write, begin.id, Phase.TARGET)
+    handbook.write(ledger.cut, begin.id, driver=DRIVER, shards=shards(3))
+
+    progress = handbook.write(ledger.cut, begin.id, driver=DRIVER, shards=shards(2))
+
+    assert (progress.shards, progress.documents) == (2, 20)
+    assert len(handbook.read(ledger.shards, begin.id).items) == 2

@@ -30,6 +30,9 @@ class Documents(Protocol):
     def page(self, *, model: str | None, size: int, page: str | None) -> Page[Collection]:
         """Give collections by name."""
 
+    def in_store(self, store: str) -> Sequence[Collection]:
+        """Give the collections in a store, also those the actor may not see."""
+
     def bridge(self, name: str) -> Bridge | None:
         """Give the bridge of a collection, or None."""
 
@@ -64,6 +67,9 @@ class Documents(Protocol):
 
     def cut(self, key: str, shards: Sequence[Shard]) -> int:
         """Add shards; those whose number is there stay as they are. Gives how many are new."""
+
+    def uncut(self, key: str) -> None:
+        """Remove the shards of a migration."""
 
     def shards(self, key: str, *, after: int, size: int) -> Sequence[Shard]:
         """Give shards that are not done, by number from the one after `after` on."""

@@ -60,8 +60,24 @@ def register(  # noqa: PLR0913 - what is known of a collection
         created_by=work.by.name,
     )
     work.documents.add(made)
+    check_free(work, made.store, place, but=made.name)
     tell(work, made, action="documents.registered", body={"home": plain(made.home)})
     return made
+
+
+def check_free(work: Work, store: str, place: Place, *, but: str = "") -> None:
+    """Refuse a place that is another collection's: two would mix their vectors.
+
+    Raises:
+        Conflict: it is.
+    """
+    for other in work.documents.in_store(store):
+        if other.name != but and any(home.place == place for home in other.homes):
+            raise Conflict(
+                f"{place} in {store} is registered as a collection already"
+                + (f" ({other.name})" if work.by.sees_all() else ""),
+                field="place",
+            )
 
 
 def checked_address(store: str) -> str:
@@ -79,6 +95,16 @@ def checked_address(store: str) -> str:
     return store
 
 
+def check_source(encoder: EncoderSpec) -> None:
+    """Refuse an encoder whose address holds a secret."""
+    if _SECRET.search(encoder.source):
+        raise Invalid(
+            "the register keeps no secrets; leave the key out of the encoder's address and give it "
+            "in HERDBOOK_EMBEDDING_KEY",
+            field="encoder",
+        )
+
+
 def _home(
     work: Work, model: str, place: Place, encoder: EncoderSpec | None, space: Space | None
 ) -> Home:
@@ -88,6 +114,7 @@ def _home(
     if space is not None and encoder is None:
         raise Invalid("a space is known from an encoder; name it", field="encoder")
     if encoder is not None:
+        check_source(encoder)
         found = work.versions.get(VersionRef(model, encoder.number))
         encoder = replace(encoder, number=found.number)
         space = replace(space, number=found.number) if space else None

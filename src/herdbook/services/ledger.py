@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Final
 
 from herdbook.core import names
-from herdbook.core.migrations import Migration, Outcome, Progress, SetAside, Shard
+from herdbook.core.migrations import Migration, Outcome, Phase, Progress, SetAside, Shard
 from herdbook.core.pages import PAGE_DEFAULT, Page
 from herdbook.core.pages import page_size as checked_size
 from herdbook.core.ports import Work
@@ -20,11 +20,17 @@ ID_LIMIT: Final = 1_000
 def cut(work: Work, migration: str, *, driver: str, shards: Sequence[Shard]) -> Progress:
     """Add shards to a migration; those that are there stay.
 
+    A first shard begins the cutting anew while nothing was carried yet: whoever was killed at it
+    left shards whose ends need not fit those of another try.
+
     Raises:
         Conflict: somebody else has the lease.
     """
     found = driven(work, migration, driver)
     _bounded(shards, "shards")
+    if found.phase is Phase.TARGET and any(shard.number == 1 for shard in shards):
+        work.documents.uncut(found.id)
+        found = replace(found, progress=replace(found.progress, shards=0, documents=0))
     check_ids([end for each in shards for end in (each.within.after, each.within.upto)])
     new = {shard.number: shard.within.documents for shard in shards}
     fresh = work.documents.cut(found.id, shards)

@@ -29,7 +29,7 @@ from herdbook.core.spaces import EncoderSpec, Space
 from herdbook.core.vectors import NAME_LIMIT, Place
 from herdbook.core.wire import plain
 from herdbook.errors import Conflict, Invalid, Refused
-from herdbook.services.documents import tell
+from herdbook.services.documents import check_free, check_source, tell
 
 LEASE_LIMIT: Final = 3_600.0
 
@@ -67,6 +67,7 @@ def start(  # noqa: PLR0913 - what a migration is
     found = work.documents.lock(found.name)
     made = _planned(work, found, to_version, tuple(steps), options or Options())
     made = replace(made, target=_target(found, made, encoder, place))
+    check_free(work, found.store, made.target.place)
     if dry_run:
         return made
     made = work.documents.begin(made)
@@ -125,6 +126,7 @@ def _target(
     spec = encoder or EncoderSpec(
         model=found.model, number=number, source=f"herdbook:{found.model}:{number}"
     )
+    check_source(spec)
     if spec.model != found.model or Number(spec.number) != Number(number):
         raise Invalid(
             f"the encoder is of {spec.model}:{spec.number}, the documents go to "

@@ -138,6 +138,11 @@ class SqlLedger:
             self._connection.execute(adding, rows[at : at + BATCH])
         return int(self._connection.execute(asked).scalar_one()) - before if rows else 0
 
+    def uncut(self, key: str) -> None:
+        """Remove the shards of a migration."""
+        gone = delete(document_shards).where(document_shards.c.migration_id == row_of(key))
+        self._connection.execute(gone)
+
     def shards(self, key: str, *, after: int, size: int) -> Sequence[Shard]:
         """Give shards that are not done, by number from the one after `after` on."""
         asked = (

@@ -13,11 +13,14 @@ collections = Table(
     row_id(),
     to("models.id", "model_id"),
     Column("name", Word, nullable=False, unique=True),
+    # The address of its vector store.
+    Column("store", Word, nullable=False),
     Column("epoch", BigInteger, nullable=False),
     Column("doc", Text, nullable=False),
     # The map its queries pass, or NULL.
     Column("bridge", Text),
     Index(None, "model_id", "name"),
+    Index(None, "store"),
 )
 
 document_migrations = Table(

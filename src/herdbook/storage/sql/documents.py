@@ -1,6 +1,7 @@
 """Collections of documents in the database."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Select, delete, insert, select, update
@@ -29,6 +30,7 @@ class SqlDocuments(SqlLedger):
         row = {
             "model_id": self._models.id(collection.model),
             "name": collection.name,
+            "store": collection.store,
             "epoch": collection.epoch,
             "doc": wire.dumps(collection),
         }
@@ -93,6 +95,11 @@ class SqlDocuments(SqlLedger):
         rows = self._connection.execute(asked).all()
         more = page_token(shape, [rows[size - 1].name]) if len(rows) > size else None
         return Page(tuple(_collection(row) for row in rows[:size]), more)
+
+    def in_store(self, store: str) -> Sequence[Collection]:
+        """Give the collections in a store, also those the actor may not see."""
+        asked = select(collections.c.doc).where(collections.c.store == store)
+        return [_collection(row) for row in self._connection.execute(asked)]
 
     def bridge(self, name: str) -> Bridge | None:
         """Give the bridge of a collection, or None."""

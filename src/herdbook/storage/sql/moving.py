@@ -148,6 +148,7 @@ class Moving:
                 {
                     "model_id": owners[held.model],
                     "name": held.name,
+                    "store": held.store,
                     "epoch": held.epoch,
                     "doc": dumps(held),
                     "bridge": _bridge(record, held),

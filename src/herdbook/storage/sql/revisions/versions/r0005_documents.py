@@ -24,6 +24,7 @@ def _registered() -> None:
         sa.Column("id", Id, nullable=False),
         sa.Column("model_id", Id, nullable=False),
         sa.Column("name", Word, nullable=False),
+        sa.Column("store", Word, nullable=False),
         sa.Column("epoch", sa.BigInteger(), nullable=False),
         sa.Column("doc", sa.Text(), nullable=False),
         sa.Column("bridge", sa.Text()),
@@ -32,6 +33,7 @@ def _registered() -> None:
         sa.UniqueConstraint("name", name="uq_collections_name"),
     )
     _index("collections", "model_id", "name")
+    _index("collections", "store")
     op.create_table(
         "document_migrations",
         sa.Column("id", Id, nullable=False),
