@@ -21,6 +21,8 @@ from benchmarks import (
     growth,
     machine,
     memory,
+    moving,
+    moving_real,
     peer,
     recording,
     registers,
@@ -35,6 +37,7 @@ RESULTS: Final = Path(__file__).parent / "RESULTS.md"
 PARTS: Final = (
     *("footprint", "embedded", "serving", "growth", "memory", "artifacts"),
     *("assigning", "recording", "calls", "evaluating", "checking", "sampling"),
+    *("moving", "moving_real"),
 )
 # Those that read the register both sides hold.
 READERS: Final = frozenset({"footprint", "embedded", "serving"})
@@ -65,6 +68,9 @@ Compare ratios: the same run on another machine gives other figures.
   thread of its own process, by the cheapest way its pages show: for GrowthBook the cheaper of a
   feature's value and an experiment in the code. OpenFeature's provider splits by CRC-32. The loop
   is in every figure.
+- Documents: the bare loop is what the store's own client does at its quickest, without stamps, a
+  ledger or a way back; Herdbook's figure is that of its backfill. The model is all-MiniLM-L6-v2
+  run in numpy on one thread.
 - How often a decision is wrong takes an hour to measure and is not part of this:
   `python -m benchmarks.simulation --runs 2000`; the table is in docs/decisions.md. How often drift
   is cried for nothing: `python -m benchmarks.drifting --runs 200`, in docs/drift_simulation.md.
@@ -123,6 +129,8 @@ class Run:
             "evaluating": lambda: evaluating.measure(self.sizes, self.folder),
             "sampling": lambda: sampling.measure(self.sizes, self.folder, with_peer=with_peer),
             "checking": lambda: checking.measure(self.sizes, self.folder),
+            "moving": lambda: moving.measure(self.sizes, self.folder),
+            "moving_real": lambda: moving_real.measure(self.sizes, self.folder),
         }
         return made[part]()
 

@@ -103,7 +103,7 @@ def _rows(side: Side, sizes: Sizes) -> Iterator[Row]:
         )
 
 
-def moved(side: Side, embed: Any) -> Reading:
+def moved(side: Side, embed: Any, *, shard: int = BATCH) -> Reading:
     """Migrate, measure the backfill, and go back."""
     at: dict[str, tuple[float, float]] = {}
 
@@ -116,7 +116,7 @@ def moved(side: Side, embed: Any) -> Reading:
         "docs",
         to="2.0.0" if embed is not None else "1.1.0",
         encoder=embed,
-        options=Options(shard=BATCH),
+        options=Options(shard=shard),
         demands=DEMANDS,
         carrying=Carrying(said=said),
     )
@@ -149,7 +149,7 @@ def _side(name: str, folder: Path, count: int, closing: ExitStack) -> Side:
     documents = book.documents
     documents.register_strategy("embedder", "1.0.0", "1.1.0", way=Way.IDENTITY)
     documents.register_strategy("embedder", "1.0.0", "2.0.0", way=Way.REEMBED)
-    address = _address(name, home, closing)
+    address = address_of(name, home, closing)
     collection = documents.create(
         "docs", ref="embedder:1.0.0", store=address, encoder=Precomputed(count, seed=1)
     )
@@ -164,7 +164,8 @@ def _side(name: str, folder: Path, count: int, closing: ExitStack) -> Side:
     return Side(documents, name, count, _loop(name, address, documents))
 
 
-def _address(name: str, home: Path, closing: ExitStack) -> str:
+def address_of(name: str, home: Path, closing: ExitStack) -> str:
+    """Give the address of a store nothing was written to."""
     if name != "pgvector":
         return f"{name}:{home / 'vectors'}"
     from tests.postgres import fresh_database, running_server

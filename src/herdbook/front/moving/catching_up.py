@@ -112,7 +112,7 @@ class Comparison:
         A document a live writer changed since it was looked at stays as that left it.
         """
         done = CaughtUp()
-        for batch, there in self._pairs(vectors=not embeds):
+        for batch, there in self._pairs():
             missing, changed = self._sorted(batch, there)
             done.back += self._written_since(batch, there, changed)
             for at in changed:
@@ -120,7 +120,11 @@ class Comparison:
                 self._store.delete(self._target, [id], write=_write(there[id]))
             todo = sorted([*missing, *changed])
             if todo:
-                outcome = carrier.carry(picked(batch, todo))
+                wanted = picked(batch, todo)
+                if not embeds:
+                    # Vectors are read of those few alone.
+                    wanted = self._store.fetch(self._source, wanted.ids, vectors=True)
+                outcome = carrier.carry(wanted)
                 done.carried += outcome.written
                 done.outcomes.append(outcome)
                 refused = {each.id for each in outcome.set_aside}
@@ -143,9 +147,9 @@ class Comparison:
         other = {batch.ids[at] for at in changed}
         return [id for id in batch.ids if id in self._aside and id in there and id not in other]
 
-    def _pairs(self, *, vectors: bool = False) -> Iterator[tuple[Batch, dict[str, Metadata]]]:
+    def _pairs(self) -> Iterator[tuple[Batch, dict[str, Metadata]]]:
         for within in self._store.ranges(self._source, size=AT_ONCE):
-            batch = self._store.read(self._source, within, vectors=vectors)
+            batch = self._store.read(self._source, within)
             there = self._store.fetch(self._target, batch.ids)
             yield batch, dict(zip(there.ids, there.metadata, strict=True))
 

@@ -238,16 +238,23 @@ class Driver:
     def _held_back(self, shard: Shard) -> bool:
         """Whether to wait: for a pause, the budget, or the rate."""
         found = self._lease.found
-        budget = found.options.budget
-        # What the lease brought is about a second old; what was settled here is not.
-        spent = max(found.progress.cost, self._spent)
-        if budget and spent >= budget and not found.paused:
-            found = self._documents.pause(self._id, reason=f"the budget of {budget:g} is spent")
+        if self._is_spent(found) and not found.paused:
+            # Somebody may have raised the budget since the lease was kept last.
+            found = self._lease.look()
+            if self._is_spent(found) and not found.paused:
+                budget = found.options.budget
+                self._documents.pause(self._id, reason=f"the budget of {budget:g} is spent")
+                found = self._lease.look()
         waiting = (found.reason or "paused") if found.paused else ""
         if waiting:
             self._tell(found, waiting)
             return True
         return not self._pace.may(shard.within.documents)
+
+    def _is_spent(self, found: Migration) -> bool:
+        # What the lease brought is about a second old; what was settled here is not.
+        spent = max(found.progress.cost, self._spent)
+        return 0 < found.options.budget <= spent
 
     def _settle(self, done: list[Outcome]) -> None:
         self._unbury(min(self._marks.pop(outcome.shard, 0) for outcome in done))

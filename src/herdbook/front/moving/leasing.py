@@ -93,6 +93,11 @@ class Lease:
             )
         return self._found
 
+    def look(self) -> Migration:
+        """Ask the register how the migration stands just now."""
+        self._found = self._documents.migration(self._found.id)
+        return self.found
+
     def close(self) -> None:
         """Give the lease back."""
         self._ended.set()

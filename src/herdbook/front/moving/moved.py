@@ -20,6 +20,8 @@ from herdbook.front.moving.proving import Demands
 from herdbook.front.moving.telling import Said, unsaid
 
 _NO_DEMANDS: Final = Demands()
+# Everything was carried.
+_LOOKED_AT: Final = (Phase.CATCH_UP, Phase.VERIFY, Phase.VERIFIED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -241,7 +243,7 @@ class MovedDocuments(HeldDocuments):
     ) -> Migration:
         """Look at the target of the migration under way, once more if need be; see `move`."""
         begun = self._under_way(name)
-        if begun.phase not in (Phase.CATCH_UP, Phase.VERIFY, Phase.VERIFIED):
+        if begun.phase not in _LOOKED_AT:
             raise Conflict(
                 f"{begun.id} is at {begun.phase}; there is nothing to verify yet, or any more",
                 field="migration",
@@ -260,7 +262,7 @@ class MovedDocuments(HeldDocuments):
             Conflict: not everything was carried; that cannot be forced.
         """
         begun = self._under_way(migration)
-        if begun.phase not in CUT:
+        if begun.phase in _LOOKED_AT:
             store = self._opener.store(self.get(begun.collection).store)
             aiming.require_there(store, begun.target, f"roll {begun.id} back")
         done = super().cut_over(begun.id, force=force)
