@@ -329,11 +329,17 @@ def resume(work: Work, migration: str, *, budget: float | None = None) -> Migrat
         budget: what embedding may cost at most from now on, what was spent included; None for
             as before.
     """
-    if budget is not None:
-        found = locked(work, migration)
-        found.check_open()
-        work.documents.save_migration(replace(found, options=replace(found.options, budget=budget)))
-    return _set_paused(work, migration, "", paused=False)
+    found = locked(work, migration)
+    if budget is None or budget == found.options.budget:
+        return _set_paused(work, migration, "", paused=False)
+    found.check_open()
+    options = replace(found.options, budget=budget)
+    changed = replace(found, options=options, paused=False, reason="")
+    work.documents.save_migration(changed)
+    held = work.documents.get(found.collection)
+    body: dict[str, object] = {"migration": found.id, "reason": "", "budget": budget}
+    tell(work, held, action="documents.resumed", body=body)
+    return changed
 
 
 def _set_paused(work: Work, migration: str, reason: str, *, paused: bool) -> Migration:
