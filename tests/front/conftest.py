@@ -1,10 +1,12 @@
 """A register of this machine, and one behind a real server."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from herdbook.front.book import Herdbook
+from tests.front.collected import Herd, address_of, herd_in
 from tests.front.samples import connected
 from tests.running import served
 
@@ -22,4 +24,20 @@ def book(request: pytest.FixtureRequest) -> Iterator[Herdbook]:
     """A register of this machine, and one behind a server."""
     local = request.param == "local"
     with connected("" if local else request.getfixturevalue("server")) as found:
+        yield found
+
+
+@pytest.fixture
+def kind() -> str:
+    """Which store documents lie in; a test names others by a parameter of this name."""
+    return "lancedb"
+
+
+@pytest.fixture
+def herd(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Herd]:
+    """A register of this machine, and an empty vector store."""
+    monkeypatch.setenv("HERDBOOK_HOME", str(tmp_path / "home"))
+    with herd_in(address_of(kind, request, tmp_path)) as found:
         yield found

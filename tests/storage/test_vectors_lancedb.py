@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 
 from herdbook.core.vectors import Place, Shape, Vectors
-from herdbook.errors import Invalid, Unavailable
+from herdbook.errors import Invalid, NotFound, Unavailable
 from herdbook.storage.vectors import opened
 from herdbook.storage.vectors.lancedb import LanceVectors
 from tests.conformance.vectors.documents import (
@@ -283,6 +283,20 @@ def test_a_writer_that_waits_too_long_is_told_so_and_a_reader_does_not_wait(
         assert store.look(FIRST) == Shape(dimension=DIMENSION, documents=5)
 
     assert store.insert(FIRST, documents(["x"], store.traits)) == 1
+
+
+def test_a_search_in_a_table_that_is_being_dropped_finds_it_gone(
+    store: Vectors, address: str
+) -> None:
+    filled(store, 20)
+    store.search(FIRST, directions(1)[0], k=3)
+
+    # What a drop by another process has removed after its first steps.
+    for part in Path(address.partition(":")[2]).glob("*.lance/data/*"):
+        part.unlink()
+
+    with pytest.raises(NotFound, match="any more"):
+        store.search(FIRST, directions(1)[0], k=3)
 
 
 def test_a_table_without_ids_is_no_collection(store: Vectors, address: str) -> None:

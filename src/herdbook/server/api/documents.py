@@ -139,7 +139,7 @@ class StepIn(In):
 class OptionsIn(In):
     """How a migration is carried out."""
 
-    shard: Whole = 500
+    shard: Whole = 0
     rate: Annotated[Number, Field(description="Documents a second; 0 for no limit.")] = 0.0
     budget: Annotated[Number, Field(description="What embedding may cost; 0 for no limit.")] = 0.0
     text_limit: Whole = 100_000
