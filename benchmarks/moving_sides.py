@@ -83,6 +83,24 @@ def lancedb_loop(address: str, source: str, target: str, embed: Any) -> int:
     return done
 
 
+def lancedb_rows_loop(address: str, source: str, target: str, embed: Any) -> int:
+    """Copy a LanceDB table as one does by hand: rows as dictionaries."""
+    import lancedb
+
+    database = lancedb.connect(address.partition(":")[2])
+    table = database.open_table(source)
+    made = database.create_table(target, schema=table.schema, mode="overwrite")
+    done = 0
+    for batch in table.search().to_batches(BATCH):
+        rows = batch.to_pylist()
+        if embed is not None:
+            for row, vector in zip(rows, embed([row["text"] for row in rows]), strict=True):
+                row["vector"] = vector
+        made.add(rows)
+        done += len(rows)
+    return done
+
+
 def chroma_loop(address: str, source: str, target: str, embed: Any) -> int:
     """Copy a Chroma collection through the client that has the folder open."""
     import chromadb

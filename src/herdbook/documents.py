@@ -1,9 +1,9 @@
 """What `book.documents` is given: how documents are embedded, where they lie, what is asked of them.
 
-    from herdbook.documents import Demands, Query
+from herdbook.documents import Demands, Query
 
-    demands = Demands(queries=[Query(text="who pays for rain damage?", relevant={"p7": 1})])
-    book.documents.move("handbook", to="v2", demands=demands)
+demands = Demands(queries=[Query(text="who pays for rain damage?", relevant={"p7": 1})])
+book.documents.move("handbook", to="v2", demands=demands)
 """
 
 from herdbook.core.migrations import Options, Way

@@ -60,11 +60,11 @@ def cut(point: str, migration: str) -> None:
 
     documents = hb.connect().documents
     if point == "before":
-        documents._door.call = die  # type: ignore[method-assign]
+        documents._door.call = die  # type: ignore[assignment, method-assign]
     elif point == "switched":
         documents._follow = die  # type: ignore[method-assign]
     elif point == "followed":
-        documents.observe = die  # type: ignore[method-assign]
+        documents.observe = die  # type: ignore[assignment, method-assign]
     documents.cut_over(migration)
     os._exit(0)
 

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -110,7 +111,7 @@ def history_of(metadata: Mapping[str, Any]) -> list[dict[str, str]]:
         Invalid: it is neither.
     """
     found = metadata.get(HISTORY)
-    if not found:
+    if not found or found == "[]":
         return []
     if isinstance(found, str):
         try:
@@ -137,12 +138,16 @@ def content_digest(text: str | None, metadata: Mapping[str, Any]) -> str:
 
     Equal for the same text and user's metadata, whatever store they are read from.
     """
-    own = unstamped(metadata)
+    return own_digest(text, unstamped(metadata))
+
+
+def own_digest(text: str | None, own: Mapping[str, Any]) -> str:
+    """Do what `content_digest` does with metadata that hold no stamp."""
     said = f"{text}\x00{_WRITTEN(own) if own else ''}"
     return blake2b(said.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Stamper:
     """Stamps documents of one write.
 
@@ -170,15 +175,26 @@ class Stamper:
             content: see `content_digest`.
             history: the steps before this write's.
         """
-        told = [*history, *({**_told(hop)} for hop in self.hops)]
+        told = self._same | {CONTENT: content}
+        if history or self.nested:
+            steps = [*history, *(dict(step) for step in self._steps)]
+            told[HISTORY] = steps if self.nested else history_text(steps)
+        return {**metadata, **told}
+
+    @cached_property
+    def _steps(self) -> list[dict[str, str]]:
+        return [_told(hop) for hop in self.hops]
+
+    @cached_property
+    def _same(self) -> Metadata:
+        """What the stamps of all documents of the write have in common."""
         return {
-            **metadata,
             MODEL: self.space.model,
             VERSION: self.space.number,
             SPACE: self.space.fingerprint,
             INDEXED: time_text(self.at),
-            HISTORY: told if self.nested else history_text(told),
-            CONTENT: content,
+            HISTORY: history_text(self._steps),
+            CONTENT: "",
             WRITE: self.write,
         }
 

@@ -60,6 +60,11 @@ class Shape:
     documents: int
     metric: str = "cosine"
 
+    @classmethod
+    def nothing(cls) -> "Shape":
+        """Give the shape of what is not there."""
+        return cls(dimension=0, documents=0)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Range:

@@ -15,7 +15,7 @@ from herdbook.core import stamps
 from herdbook.core.migrations import Migration, Outcome, SetAside, Shard
 from herdbook.core.spaces import Encoder
 from herdbook.core.stamps import Hop, Metadata, Stamper
-from herdbook.core.vectors import Batch, Vectors
+from herdbook.core.vectors import Batch, Shape, Vectors
 from herdbook.encoders.limits import refusal
 from herdbook.errors import Conflict, Invalid
 from herdbook.front.artifacts import Artifacts
@@ -47,6 +47,10 @@ class Carrier:
         self._strategies = strategies
         self._now = now
         self._encoder = _encoder(migration, opener)
+        space = migration.source.space
+        self._home = space.fingerprint if space else ""
+        # Where nothing is yet, nothing of a shard was carried before.
+        self._is_fresh = not (store.look(migration.target.place) or Shape.nothing()).documents
 
     def __call__(self, shard: Shard) -> Outcome:
         """Carry a shard."""
@@ -96,13 +100,14 @@ class Carrier:
     def _refused_stamp(self, batch: Batch, at: int) -> str:
         """Refuse to copy a vector that is not of the source's space: it would be mislabelled."""
         found = batch.metadata[at].get(stamps.SPACE) or ""
-        home = self._migration.source.space
-        if home is None or found == home.fingerprint:
+        if self._home in ("", found):
             return ""
         return f"its vector is of another space ({found[:12] or 'unknown'})"
 
     def _missing(self, batch: Batch) -> Batch:
         """Leave out what an earlier try embedded already: embedding is what takes time."""
+        if self._is_fresh:
+            return batch
         there = set(self._store.fetch(self._migration.target.place, batch.ids).ids)
         if not there:
             return batch
@@ -147,7 +152,7 @@ class Carrier:
         for at, metadata in enumerate(batch.metadata):
             try:
                 own = stamps.unstamped(metadata)
-                digest = stamps.content_digest(batch.texts[at], own)
+                digest = stamps.own_digest(batch.texts[at], own)
                 changed = self._strategies.changed(own, self._migration.steps)
                 history = stamps.history_of(metadata)
             except Invalid as wrong:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from herdbook.core.documents import Collection
+from herdbook.core.documents import Bridge, Collection
 from herdbook.core.refs import VersionRef, version_ref
 from herdbook.core.spaces import EncoderSpec
 from herdbook.core.vectors import Place, Vectors
@@ -234,6 +234,19 @@ class HeldDocuments(Documents, Strategies):
             store.point(alias_of(name), place)
 
     # --- bridges ---
+
+    def bridge(self, name: str, bridge: Bridge) -> Collection:
+        """Let queries pass a bridge; see `Documents.bridge`. What is open here hears at once."""
+        return self._told(super().bridge(name, bridge))
+
+    def unbridge(self, name: str) -> Collection:
+        """Take the bridge away; see `Documents.unbridge`."""
+        return self._told(super().unbridge(name))
+
+    def _told(self, found: Collection) -> Collection:
+        for each in self._open:
+            each.forget()
+        return found
 
     def build_bridge(  # noqa: PLR0913 - what is asked
         self,

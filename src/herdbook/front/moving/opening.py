@@ -48,7 +48,7 @@ class Opener:
         """
         with self._lock:
             self._given[spec] = function
-            self._encoders.pop(spec, None)
+            _shut(self._encoders.pop(spec, None))
 
     def share(self, spec: EncoderSpec, known: EncoderSpec) -> None:
         """Let a spec mean what another one does, where that means an object of this process."""
@@ -90,12 +90,20 @@ class Opener:
         return encoders.opened(spec, folder=pulled.path, digest=pulled.manifest)
 
     def close(self) -> None:
-        """Close every store."""
+        """Close every store and encoder."""
         with self._lock:
             while self._stores:
                 _, store = self._stores.popitem()
                 store.close()
-            self._encoders.clear()
+            while self._encoders:
+                _shut(self._encoders.popitem()[1])
+
+
+def _shut(encoder: Encoder | None) -> None:
+    """Give up what an encoder holds, such as connections; most hold nothing."""
+    close = getattr(encoder, "close", None)
+    if close is not None:
+        close()
 
 
 def require_space(encoder: Encoder, spec: EncoderSpec, expected: Any, name: str) -> None:

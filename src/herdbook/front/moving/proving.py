@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from herdbook.core.migrations import Check, Migration, Verification
 from herdbook.core.spaces import Encoder
-from herdbook.core.vectors import Vectors
+from herdbook.core.vectors import Shape, Vectors
 from herdbook.errors import Invalid
 from herdbook.front.moving.catching_up import Comparison, Tick, silent
 from herdbook.front.moving.sampling import sample
@@ -168,7 +168,7 @@ def _sample(store: Vectors, migration: Migration, new: Encoder | None, count: in
     batch = sample(store, migration.target.place, count=count, vectors=True)
     texts = [text or "" for text in batch.texts]
     if new is None or not texts:
-        passed = not texts and not (store.look(migration.target.place) or _nothing()).documents
+        passed = not texts and not (store.look(migration.target.place) or Shape.nothing()).documents
         return Check(name="sample", passed=passed, says="there was nothing to embed again")
     again = np.asarray(new.embed(texts))
     found = cosines(again, batch.vectors)
@@ -177,12 +177,6 @@ def _sample(store: Vectors, migration: Migration, new: Encoder | None, count: in
     says = f"{same} of {len(texts)} embedded again are the same; the worst cosine is {worst:.5f}"
     numbers = {"sampled": len(texts), "same": same, "worst": worst}
     return Check(name="sample", passed=same == len(texts), says=says, numbers=numbers)
-
-
-def _nothing() -> Any:
-    from herdbook.core.vectors import Shape
-
-    return Shape(dimension=0, documents=0)
 
 
 def cosines(a: Any, b: Any) -> Any:
