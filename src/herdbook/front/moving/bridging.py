@@ -17,10 +17,11 @@ from herdbook.core.vectors import Vectors
 from herdbook.encoders.limits import refusal
 from herdbook.errors import Conflict, Invalid, Refused
 from herdbook.front.moving.carrying import picked
-from herdbook.front.moving.proving import Demands, ranked, scores
+from herdbook.front.moving.proving import SEED, Demands, ranked, scores
 from herdbook.front.moving.sampling import embeddable, sample
 
 DAYS_LIMIT: Final = 90
+_CALLED: Final = {"old": "the old version", "identity": "the new queries as they are"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,17 +75,19 @@ def built(  # noqa: PLR0913 - both encoders and what is asked
     if new.space.dimension == space.dimension:
         tried["identity"] = asked
     tried |= {kind: made.apply(asked) for kind, made in maps.items()}
-    measured = {
-        name: _mean(scores("ndcg", ranked(store, found.home, vectors, demands.k), demands))
+    answered = {
+        name: scores("ndcg", ranked(store, found.home, vectors, demands.k), demands)
         for name, vectors in tried.items()
     }
+    measured = {name: _mean(each) for name, each in answered.items()}
     best = max(maps, key=lambda kind: measured[kind])
-    worst = max(measured["old"], measured.get("identity", 0.0))
+    worst = max(("old", "identity"), key=lambda name: measured.get(name, 0.0))
     count = maps[best].pairs
-    if measured[best] <= worst:
+    if not all(_beats(answered[best], answered[name]) for name in tried if name not in maps):
         says = (
-            f"no bridge: the best, {best}, scores {measured[best]:.3f}, staying {worst:.3f}; move "
-            "the documents instead"
+            f"no bridge: the best, {best}, scores {measured[best]:.3f}, {_CALLED[worst]} "
+            f"{measured[worst]:.3f}, which may be chance on {len(texts)} queries; move the "
+            "documents instead"
         )
         return Built(bridge=None, scores=measured, pairs=count, says=says)
     bridge = Bridge(
@@ -98,7 +101,7 @@ def built(  # noqa: PLR0913 - both encoders and what is asked
         scores={**measured, "bridge": measured[best]},
         expires_at=now + timedelta(days=days),
     )
-    says = f"{best} scores {measured[best]:.3f}, staying {worst:.3f}"
+    says = f"{best} scores {measured[best]:.3f}, {_CALLED[worst]} {measured[worst]:.3f}"
     return Built(bridge=bridge, scores=measured, pairs=count, says=says)
 
 
@@ -123,13 +126,30 @@ def _fitted(
         if id not in answers and not refusal(text)
     ]
     batch = picked(batch, fit)
+    fewest = mappings.fewest_pairs(new.space.dimension, batch.vectors.shape[1]) if fit else 1
+    if len(batch) < fewest:
+        raise Invalid(
+            f"{len(batch):,} documents that answer no query are too few to fit a map: it takes "
+            f"{fewest:,}, three for each number of a vector; ask for more pairs, or move the "
+            "documents",
+            field="pairs",
+        )
     taken, embedded = embeddable(new, [text or "" for text in batch.texts])
     batch = picked(batch, taken)
-    rng = np.random.default_rng(20_260_101)
+    rng = np.random.default_rng(SEED)
     return {
         kind: mappings.fit(kind, embedded, batch.vectors, rng=rng)
         for kind in kinds or mappings.KINDS
     }
+
+
+def _beats(new: list[float], old: list[float]) -> bool:
+    """Whether scores are better by more than chance: the 95 % interval lies above 0."""
+    import numpy as np
+
+    from herdbook.stats import ranking
+
+    return ranking.paired_bootstrap(old, new, rng=np.random.default_rng(SEED)).low > 0
 
 
 def _mean(values: list[float]) -> float:

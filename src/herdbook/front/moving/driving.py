@@ -193,7 +193,7 @@ class Driver:
         make: Make = far(found) if far else lambda: self._carrier(found)
         done: list[Outcome] = []
         self._marks.clear()
-        self._pace = Pace(rate=found.options.rate, done=found.progress.written)
+        self._pace = Pace(rate=found.options.rate)
         settled_at = time.monotonic()
         results = self._means.engine.run(make, self._shards())
         try:
@@ -281,7 +281,8 @@ class Driver:
         self._said(
             News(
                 phase=found.phase,
-                done=progress.written + progress.set_aside,
+                # Those that were added since the shards were cut are carried by catching up.
+                done=min(progress.written + progress.set_aside, progress.documents),
                 total=progress.documents,
                 rate=self._pace.recent,
                 cost=progress.cost,

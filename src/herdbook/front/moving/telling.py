@@ -100,16 +100,16 @@ class Pace:
 
     Args:
         rate: documents a second at most; 0 for as many as go.
-        done: documents that were done before.
     """
 
-    def __init__(self, *, rate: float = 0.0, done: int = 0) -> None:
+    def __init__(self, *, rate: float = 0.0) -> None:
         self._rate = rate
         self._began = time.monotonic()
         # When the next documents may go: what a pause left unused is not made up for.
         self._next = self._began
-        self._before = done
         self._done = 0
+        # Workers take a while to start: the first that was done begins the count.
+        self._first: tuple[float, int] | None = None
 
     def may(self, documents: int) -> bool:
         """Whether so many more may go now; then they are counted."""
@@ -123,10 +123,15 @@ class Pace:
 
     def add(self, documents: int) -> None:
         """Count documents that are done."""
+        if self._first is None:
+            self._first = (time.monotonic(), documents)
         self._done += documents
 
     @property
     def recent(self) -> float:
         """Documents a second since this pace began."""
-        passed = time.monotonic() - self._began
-        return self._done / passed if passed > 0 else 0.0
+        began, done = self._first or (self._began, 0)
+        if done in (0, self._done):
+            began, done = self._began, 0
+        passed = time.monotonic() - began
+        return (self._done - done) / passed if passed > 0 else 0.0
