@@ -9,8 +9,8 @@ from herdbook.core.documents import Collection
 from herdbook.core.migrations import (
     Check,
     Migration,
+    MigrationPhase,
     Outcome,
-    Phase,
     SetAside,
     Shard,
     Verification,
@@ -87,29 +87,31 @@ def verification(*failed: str) -> Verification:
 
 
 _ADVANCED = (
-    Phase.REHEARSED,
-    Phase.TARGET,
-    Phase.DUAL_WRITE,
-    Phase.BACKFILL,
-    Phase.CATCH_UP,
-    Phase.VERIFY,
-    Phase.VERIFIED,
+    MigrationPhase.REHEARSED,
+    MigrationPhase.TARGET,
+    MigrationPhase.DUAL_WRITE,
+    MigrationPhase.BACKFILL,
+    MigrationPhase.CATCH_UP,
+    MigrationPhase.VERIFY,
+    MigrationPhase.VERIFIED,
 )
 
 
-def brought(ask: Ask, key: str, to: Phase, *, number: str = "v2") -> Migration:
+def brought(ask: Ask, key: str, to: MigrationPhase, *, number: str = "v2") -> Migration:
     """Bring a migration that was just begun to a phase, through all before it."""
     for phase in _ADVANCED:
         if _order(phase) <= _order(to):
-            said: dict[str, Any] = {"space": space(number)} if phase is Phase.TARGET else {}
-            said |= {"verification": verification()} if phase is Phase.VERIFIED else {}
-            if phase is Phase.CATCH_UP:
+            said: dict[str, Any] = (
+                {"space": space(number)} if phase is MigrationPhase.TARGET else {}
+            )
+            said |= {"verification": verification()} if phase is MigrationPhase.VERIFIED else {}
+            if phase is MigrationPhase.CATCH_UP:
                 carried(ask, key)
             ask(migrating.advance, key, driver=DRIVER, to=phase, **said)
     for phase, verb in (
-        (Phase.CUT_OVER, switching.cut_over),
-        (Phase.OBSERVE, switching.observe),
-        (Phase.RETIRED, switching.retire),
+        (MigrationPhase.CUT_OVER, switching.cut_over),
+        (MigrationPhase.OBSERVE, switching.observe),
+        (MigrationPhase.RETIRED, switching.retire),
     ):
         if _order(phase) <= _order(to):
             ask(verb, key)
@@ -126,5 +128,5 @@ def carried(ask: Ask, key: str, given: Sequence[Shard] | None = None) -> Migrati
     return found
 
 
-def _order(phase: Phase) -> int:
-    return list(Phase).index(phase)
+def _order(phase: MigrationPhase) -> int:
+    return list(MigrationPhase).index(phase)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import herdbook as hb
-from herdbook.core.migrations import Phase
+from herdbook.core.migrations import MigrationPhase
 
 MODEL, NAME = "sentence-encoder", "docstrings"
 # Each is checked by the example itself where it prints it.
@@ -100,7 +100,11 @@ def test_the_register_says_that_it_was_moved_and_rolled_back(book: hb.Herdbook) 
     assert found.home.space is not None
     assert (found.home.space.number, found.beside, found.migration) == ("v1", None, "")
     last = book.documents.status(NAME)
-    assert (last.phase, last.from_version, last.to_version) == (Phase.ROLLED_BACK, "v1", "v2")
+    assert (last.phase, last.from_version, last.to_version) == (
+        MigrationPhase.ROLLED_BACK,
+        "v1",
+        "v2",
+    )
     assert last.progress.done
     assert last.verification is not None
     assert last.verification.passed

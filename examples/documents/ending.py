@@ -4,7 +4,7 @@ from examples.documents import corpus, live
 from examples.documents.facts import heading, say
 from examples.documents.live import applied, transitions
 from examples.documents.tour import MODEL, NAME, Tour
-from herdbook.core.migrations import Phase
+from herdbook.core.migrations import MigrationPhase
 
 
 def whole(tour: Tour, writes: list[live.Row]) -> dict[str, str]:
@@ -85,6 +85,6 @@ def register_says(tour: Tour) -> None:
     order = [acts.index(f"documents.{act}") for act in ("planned", "cut_over", "rolled_back")]
     tour.facts.hold(
         "register",
-        holds=verdict.ok and order == sorted(order) and last.phase is Phase.ROLLED_BACK,
+        holds=verdict.ok and order == sorted(order) and last.phase is MigrationPhase.ROLLED_BACK,
         says=f"the chain of {verdict.events} events is whole",
     )

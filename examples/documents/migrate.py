@@ -25,7 +25,7 @@ from examples.documents.facts import Facts, heading, say
 from examples.documents.live import Log, started
 from examples.documents.lsa import FOLDER
 from examples.documents.tour import MINILM_SOURCE, NAME, Tour, begin, rehearse, searched
-from herdbook.core.migrations import Migration, Phase
+from herdbook.core.migrations import Migration, MigrationPhase
 from herdbook.core.vectors import Place, Vectors
 from herdbook.front.moving.choosing import absolute
 from herdbook.storage import vectors
@@ -41,7 +41,7 @@ def move(tour: Tour, reader: Log) -> Migration:
     words = (NAME, "v2", MINILM_SOURCE, tour.documents, tour.workers)
     with carried(*words) as first:
         for news in first.news():
-            if news["phase"] == Phase.BACKFILL and news["done"] * 3 >= news["total"] > 0:
+            if news["phase"] == MigrationPhase.BACKFILL and news["done"] * 3 >= news["total"] > 0:
                 first.kill()
                 break
     left = tour.book.documents.status(NAME)
@@ -49,7 +49,7 @@ def move(tour: Tour, reader: Log) -> Migration:
     say(f"kill -9 at {at.written:,} of {at.documents:,} documents; the register says {left.phase}")
     tour.facts.hold(
         "killed",
-        holds=left.phase is Phase.BACKFILL
+        holds=left.phase is MigrationPhase.BACKFILL
         and 0 < at.written < at.documents
         and first.process.returncode == -9,
         says="the process that carried it is dead in the middle of it",
@@ -68,7 +68,7 @@ def _resumed(tour: Tour, words: tuple[object, ...], written: int) -> None:
     began, begun_at, told = time.monotonic(), None, 0.0
     with carried(*words) as second:
         for news in second.news():
-            if news["phase"] != Phase.BACKFILL or not news.get("done"):
+            if news["phase"] != MigrationPhase.BACKFILL or not news.get("done"):
                 continue
             begun_at = begun_at or news["done"]
             if time.monotonic() - told > 5:
@@ -99,7 +99,7 @@ def verified(tour: Tour, found: Migration) -> None:
     needed = {"ids", "content", "spaces", "sample", "ndcg", "recall", "overlap"}
     tour.facts.hold(
         "verified",
-        holds=found.phase is Phase.VERIFIED and needed <= passed,
+        holds=found.phase is MigrationPhase.VERIFIED and needed <= passed,
         says="every gate is passed; overlap is shown and judges nothing",
     )
 
@@ -124,7 +124,7 @@ def roll_back(tour: Tour, reader: Log, expected: dict[str, str], late: str) -> N
     _follows(tour, reader, "v1")
     tour.facts.hold(
         "rolled_back",
-        holds=done.phase is Phase.ROLLED_BACK and tour.texts() == expected,
+        holds=done.phase is MigrationPhase.ROLLED_BACK and tour.texts() == expected,
         says=f"v1 holds the same {len(expected):,} documents, with what was written since the cut",
     )
     tour.facts.hold(
@@ -165,7 +165,7 @@ def story(tour: Tour) -> None:
         begun = time.time()
         found = move(tour, reader)
         verified(tour, found)
-        if found.phase is not Phase.VERIFIED:
+        if found.phase is not MigrationPhase.VERIFIED:
             raise SystemExit(f"{found.id} is at {found.phase}; nothing is cut over")
         cut = time.time()
         cut_over(tour, reader)

@@ -1,4 +1,4 @@
-"""What `book.documents` is given: how documents are embedded, where they lie, what is asked of them.
+"""What `book.documents` is given: what embeds, where documents lie, what is asked of them.
 
 from herdbook.documents import Demands, Query
 

@@ -9,8 +9,8 @@ import pytest
 from herdbook.core.migrations import (
     Estimate,
     Migration,
+    MigrationPhase,
     Options,
-    Phase,
     SetAside,
     Shard,
     Step,
@@ -36,7 +36,11 @@ from tests.documents import (
 )
 from tests.registers import Register
 
-RUNNING: list[Phase] = [each for each in Phase if each not in (Phase.RETIRED, Phase.ROLLED_BACK)]
+RUNNING: list[MigrationPhase] = [
+    each
+    for each in MigrationPhase
+    if each not in (MigrationPhase.RETIRED, MigrationPhase.ROLLED_BACK)
+]
 
 
 @pytest.fixture
@@ -60,7 +64,7 @@ def begin(handbook: Register) -> Migration:
 def test_a_migration_begins_planned_and_its_collection_names_it(handbook: Register) -> None:
     made = handbook.write(migrating.start, "handbook", to_version="2.0.0")
 
-    assert (made.id, made.phase, made.to_version) == ("migration-1", Phase.PLANNED, "v2")
+    assert (made.id, made.phase, made.to_version) == ("migration-1", MigrationPhase.PLANNED, "v2")
     assert made.target.place == Place(collection="handbook--v2")
     assert made.target.encoder is not None
     assert made.target.encoder.source == f"herdbook:{MODEL}:v2"
@@ -152,7 +156,7 @@ def test_migrations_come_newest_first_in_pages(handbook: Register) -> None:
     for name in ("a", "b"):
         registered(handbook.write, name)
     keys = [begun(handbook.write, name).id for name in ("a", "handbook", "b")]
-    brought(handbook.write, keys[0], Phase.RETIRED)
+    brought(handbook.write, keys[0], MigrationPhase.RETIRED)
 
     first = handbook.read(migrating.page, size=2)
     rest = handbook.read(migrating.page, size=2, page=first.next)
@@ -164,7 +168,7 @@ def test_migrations_come_newest_first_in_pages(handbook: Register) -> None:
     assert [each.id for each in running] == [keys[2], keys[1]]
     assert len(handbook.read(lambda work: work.documents.running(limit=1))) == 1
     phases = handbook.read(lambda work: work.documents.phases())
-    assert phases == {Phase.RETIRED: 1, Phase.PLANNED: 2}
+    assert phases == {MigrationPhase.RETIRED: 1, MigrationPhase.PLANNED: 2}
     assert handbook.seen_by("viewer:gnn").read(lambda work: work.documents.phases()) == {}
 
 
@@ -230,7 +234,7 @@ def test_a_foreign_driver_is_refused_everything(handbook: Register, begin: Migra
     other: dict[str, Any] = {"driver": "driver-2"}
 
     asked: list[tuple[Any, dict[str, Any]]] = [
-        (migrating.advance, {"to": Phase.REHEARSED}),
+        (migrating.advance, {"to": MigrationPhase.REHEARSED}),
         (ledger.cut, {"shards": shards()}),
         (ledger.settle, {"outcomes": [outcome(1)]}),
         (ledger.take_back, {"ids": ["d1"]}),
@@ -246,18 +250,25 @@ def test_a_foreign_driver_is_refused_everything(handbook: Register, begin: Migra
 
 
 @pytest.mark.parametrize("phase", RUNNING)
-def test_a_migration_goes_only_where_its_phase_allows(handbook: Register, phase: Phase) -> None:
+def test_a_migration_goes_only_where_its_phase_allows(
+    handbook: Register, phase: MigrationPhase
+) -> None:
     key = begun(handbook.write).id
     held = brought(handbook.write, key, phase)
     handbook.write(migrating.claim, key, driver=DRIVER)
     forbidden = {
-        *RUNNING[: RUNNING.index(Phase.CUT_OVER)]
-    } - {phase, Phase.VERIFIED, *allowed(phase)}  # fmt: skip
+        *RUNNING[: RUNNING.index(MigrationPhase.CUT_OVER)]
+    } - {phase, MigrationPhase.VERIFIED, *allowed(phase)}  # fmt: skip
 
     for to in forbidden:
         with pytest.raises(Conflict, match=f"is at {phase}; {to} does not follow it"):
             handbook.write(migrating.advance, key, driver=DRIVER, to=to, space=space("v2"))
-    for other in (Phase.CUT_OVER, Phase.OBSERVE, Phase.RETIRED, Phase.ROLLED_BACK):
+    for other in (
+        MigrationPhase.CUT_OVER,
+        MigrationPhase.OBSERVE,
+        MigrationPhase.RETIRED,
+        MigrationPhase.ROLLED_BACK,
+    ):
         with pytest.raises(Invalid, match="not come to by advancing"):
             handbook.write(migrating.advance, key, driver=DRIVER, to=other)
 
@@ -265,10 +276,10 @@ def test_a_migration_goes_only_where_its_phase_allows(handbook: Register, phase:
 
 
 def test_a_phase_that_is_come_to_again_is_nothing(handbook: Register, begin: Migration) -> None:
-    found = brought(handbook.write, begin.id, Phase.DUAL_WRITE)
+    found = brought(handbook.write, begin.id, MigrationPhase.DUAL_WRITE)
     before = handbook.count("events")
 
-    again = handbook.write(migrating.advance, begin.id, driver=DRIVER, to=Phase.DUAL_WRITE)
+    again = handbook.write(migrating.advance, begin.id, driver=DRIVER, to=MigrationPhase.DUAL_WRITE)
 
     assert again == found
     assert handbook.count("events") == before
@@ -281,8 +292,10 @@ def test_a_rehearsal_keeps_what_it_estimated(handbook: Register, begin: Migratio
         set_aside={"no text": 1}, spaces={"": 9}, examples=({"id": "d1", "after": {"n": 1}},),
     )  # fmt: skip
 
-    handbook.write(migrating.advance, begin.id, driver=DRIVER, to=Phase.REHEARSED, estimate=said)
-    found = brought(handbook.write, begin.id, Phase.TARGET)
+    handbook.write(
+        migrating.advance, begin.id, driver=DRIVER, to=MigrationPhase.REHEARSED, estimate=said
+    )
+    found = brought(handbook.write, begin.id, MigrationPhase.TARGET)
 
     assert found.estimate == said
 
@@ -292,9 +305,11 @@ def test_the_target_is_made_in_the_space_that_was_measured(
 ) -> None:
     for said, match in ((None, "measured"), (space("v3"), "one version's")):
         with pytest.raises(Invalid, match=match):
-            handbook.write(migrating.advance, begin.id, driver=DRIVER, to=Phase.TARGET, space=said)
+            handbook.write(
+                migrating.advance, begin.id, driver=DRIVER, to=MigrationPhase.TARGET, space=said
+            )
 
-    found = brought(handbook.write, begin.id, Phase.TARGET)
+    found = brought(handbook.write, begin.id, MigrationPhase.TARGET)
 
     assert found.target.space == space("v2")
 
@@ -306,18 +321,20 @@ def test_vectors_are_copied_within_one_space_only(handbook: Register) -> None:
 
     with pytest.raises(Refused, match="not one space"):
         handbook.write(
-            migrating.advance, made.id, driver=DRIVER, to=Phase.TARGET, space=space("v2")
+            migrating.advance, made.id, driver=DRIVER, to=MigrationPhase.TARGET, space=space("v2")
         )
-    found = handbook.write(migrating.advance, made.id, driver=DRIVER, to=Phase.TARGET, space=same)
+    found = handbook.write(
+        migrating.advance, made.id, driver=DRIVER, to=MigrationPhase.TARGET, space=same
+    )
 
     assert found.target.space == same
 
 
 def test_writers_write_beside_from_dual_write_on(handbook: Register, begin: Migration) -> None:
-    made = brought(handbook.write, begin.id, Phase.TARGET)
+    made = brought(handbook.write, begin.id, MigrationPhase.TARGET)
     before = handbook.read(documents.get, "handbook")
 
-    handbook.write(migrating.advance, begin.id, driver=DRIVER, to=Phase.DUAL_WRITE)
+    handbook.write(migrating.advance, begin.id, driver=DRIVER, to=MigrationPhase.DUAL_WRITE)
 
     after = handbook.read(documents.get, "handbook")
     assert (before.beside, before.epoch) == (None, 1)
@@ -325,19 +342,19 @@ def test_writers_write_beside_from_dual_write_on(handbook: Register, begin: Migr
 
 
 def test_what_was_not_carried_is_not_caught_up(handbook: Register, begin: Migration) -> None:
-    brought(handbook.write, begin.id, Phase.BACKFILL)
+    brought(handbook.write, begin.id, MigrationPhase.BACKFILL)
     handbook.write(ledger.cut, begin.id, driver=DRIVER, shards=shards(3))
     handbook.write(ledger.settle, begin.id, driver=DRIVER, outcomes=[outcome(2)])
 
     with pytest.raises(Conflict, match="carried 1 of 3 shards"):
-        handbook.write(migrating.advance, begin.id, driver=DRIVER, to=Phase.CATCH_UP)
+        handbook.write(migrating.advance, begin.id, driver=DRIVER, to=MigrationPhase.CATCH_UP)
 
 
 def test_a_verification_that_fails_is_kept_and_stays_where_it_was(
     handbook: Register, begin: Migration
 ) -> None:
-    brought(handbook.write, begin.id, Phase.VERIFY)
-    ask: dict[str, Any] = {"driver": DRIVER, "to": Phase.VERIFIED}
+    brought(handbook.write, begin.id, MigrationPhase.VERIFY)
+    ask: dict[str, Any] = {"driver": DRIVER, "to": MigrationPhase.VERIFIED}
 
     with pytest.raises(Invalid, match="what the verification found"):
         handbook.write(migrating.advance, begin.id, **ask)
@@ -347,8 +364,11 @@ def test_a_verification_that_fails_is_kept_and_stays_where_it_was(
     fell = handbook.write(migrating.advance, begin.id, verification=verification("ids"), **ask)
 
     assert [each.phase for each in (failed, passed, again, fell)] == [
-        Phase.VERIFY, Phase.VERIFIED, Phase.VERIFIED, Phase.VERIFY,
-    ]  # fmt: skip
+        MigrationPhase.VERIFY,
+        MigrationPhase.VERIFIED,
+        MigrationPhase.VERIFIED,
+        MigrationPhase.VERIFY,
+    ]
     assert fell.verification is not None
     assert fell.verification.failed == ("ids",)
     told = handbook.read(events.page, action="documents.verified").items
@@ -539,7 +559,7 @@ def test_what_is_over_takes_no_more_work(handbook: Register, begin: Migration) -
 
     asked: list[tuple[Any, dict[str, Any]]] = [
         (migrating.claim, {"driver": DRIVER}),
-        (migrating.advance, {"driver": DRIVER, "to": Phase.REHEARSED}),
+        (migrating.advance, {"driver": DRIVER, "to": MigrationPhase.REHEARSED}),
         (ledger.cut, {"driver": DRIVER, "shards": shards()}),
         (ledger.settle, {"driver": DRIVER, "outcomes": [outcome(0)]}),
         (switching.cut_over, {}),
@@ -554,7 +574,7 @@ def test_what_is_over_takes_no_more_work(handbook: Register, begin: Migration) -
 
 
 def test_the_cut_moves_place_and_encoder_together(handbook: Register, begin: Migration) -> None:
-    made = brought(handbook.write, begin.id, Phase.VERIFIED)
+    made = brought(handbook.write, begin.id, MigrationPhase.VERIFIED)
     before = handbook.read(documents.get, "handbook")
 
     cut = handbook.write(switching.cut_over, begin.id)
@@ -563,16 +583,16 @@ def test_the_cut_moves_place_and_encoder_together(handbook: Register, begin: Mig
     assert (before.home, before.beside) == (made.source, made.target)
     assert (after.home, after.beside) == (made.target, made.source)
     assert after.epoch == before.epoch + 1
-    assert (cut.phase, cut.driver) == (Phase.CUT_OVER, "")
+    assert (cut.phase, cut.driver) == (MigrationPhase.CUT_OVER, "")
     assert handbook.write(switching.cut_over, begin.id) == cut
     assert handbook.read(documents.get, "handbook") == after
     (told,) = handbook.read(events.page, action="documents.cut_over").items
     assert (told.body["from"], told.body["to"], told.body["forced"]) == ("v1", "v2", "")
 
 
-@pytest.mark.parametrize("phase", RUNNING[: RUNNING.index(Phase.CATCH_UP)])
+@pytest.mark.parametrize("phase", RUNNING[: RUNNING.index(MigrationPhase.CATCH_UP)])
 def test_what_was_not_carried_cannot_be_cut_over_even_by_force(
-    handbook: Register, begin: Migration, phase: Phase
+    handbook: Register, begin: Migration, phase: MigrationPhase
 ) -> None:
     brought(handbook.write, begin.id, phase)
 
@@ -582,9 +602,9 @@ def test_what_was_not_carried_cannot_be_cut_over_even_by_force(
     assert handbook.read(documents.get, "handbook").home == begin.source
 
 
-@pytest.mark.parametrize("phase", [Phase.CATCH_UP, Phase.VERIFY])
+@pytest.mark.parametrize("phase", [MigrationPhase.CATCH_UP, MigrationPhase.VERIFY])
 def test_what_is_not_verified_is_cut_over_only_for_a_reason(
-    handbook: Register, begin: Migration, phase: Phase
+    handbook: Register, begin: Migration, phase: MigrationPhase
 ) -> None:
     brought(handbook.write, begin.id, phase)
 
@@ -600,9 +620,9 @@ def test_what_is_not_verified_is_cut_over_only_for_a_reason(
 def test_a_verification_that_failed_is_named_when_it_is_not_cut_over(
     handbook: Register, begin: Migration
 ) -> None:
-    brought(handbook.write, begin.id, Phase.VERIFY)
+    brought(handbook.write, begin.id, MigrationPhase.VERIFY)
     handbook.write(
-        migrating.advance, begin.id, driver=DRIVER, to=Phase.VERIFIED,
+        migrating.advance, begin.id, driver=DRIVER, to=MigrationPhase.VERIFIED,
         verification=verification("sample", "ids"),
     )  # fmt: skip
 
@@ -611,19 +631,19 @@ def test_a_verification_that_failed_is_named_when_it_is_not_cut_over(
 
 
 def test_shards_that_were_added_later_hold_up_the_cut(handbook: Register, begin: Migration) -> None:
-    brought(handbook.write, begin.id, Phase.VERIFIED)
+    brought(handbook.write, begin.id, MigrationPhase.VERIFIED)
     handbook.write(ledger.cut, begin.id, driver=DRIVER, shards=shards(1, first=3))
 
     with pytest.raises(Conflict, match="not every document"):
         handbook.write(switching.cut_over, begin.id)
     carried(handbook.write, begin.id, shards(1, first=3))
 
-    assert handbook.write(switching.cut_over, begin.id).phase is Phase.CUT_OVER
+    assert handbook.write(switching.cut_over, begin.id).phase is MigrationPhase.CUT_OVER
 
 
 @pytest.mark.parametrize("phase", RUNNING)
 def test_rolling_back_gives_the_home_back_from_every_phase(
-    handbook: Register, phase: Phase
+    handbook: Register, phase: MigrationPhase
 ) -> None:
     before = handbook.read(documents.get, "handbook")
     key = begun(handbook.write).id
@@ -633,7 +653,7 @@ def test_rolling_back_gives_the_home_back_from_every_phase(
 
     after = handbook.read(documents.get, "handbook")
     assert (after.home, after.beside, after.migration) == (before.home, None, "")
-    assert (back.phase, back.reason, back.driver) == (Phase.ROLLED_BACK, "slower", "")
+    assert (back.phase, back.reason, back.driver) == (MigrationPhase.ROLLED_BACK, "slower", "")
     assert back.ended_at is not None
     assert handbook.write(switching.roll_back, key) == back
     assert handbook.read(documents.get, "handbook") == after
@@ -645,7 +665,7 @@ def test_rolling_back_gives_the_home_back_from_every_phase(
 def test_a_bridge_to_the_target_ends_when_it_is_gone_back_from(
     handbook: Register, begin: Migration
 ) -> None:
-    brought(handbook.write, begin.id, Phase.OBSERVE)
+    brought(handbook.write, begin.id, MigrationPhase.OBSERVE)
     newer = bridge(handbook, encoder=encoder("v3"), space=space("v3"), onto=space("v2").fingerprint)
     handbook.write(documents.bridge, "handbook", bridge=newer)
 
@@ -660,11 +680,11 @@ def test_a_bridge_outlives_a_migration_that_is_given_up_but_not_the_cut(
 ) -> None:
     handbook.write(documents.bridge, "handbook", bridge=bridge(handbook))
     first = begun(handbook.write)
-    brought(handbook.write, first.id, Phase.BACKFILL)
+    brought(handbook.write, first.id, MigrationPhase.BACKFILL)
 
     handbook.write(switching.roll_back, first.id)
     kept = handbook.read(documents.bridging, "handbook").items
-    brought(handbook.write, begun(handbook.write).id, Phase.CUT_OVER)
+    brought(handbook.write, begun(handbook.write).id, MigrationPhase.CUT_OVER)
 
     assert len(kept) == 1
     assert handbook.read(documents.get, "handbook").bridge == ""
@@ -674,7 +694,7 @@ def test_a_bridge_outlives_a_migration_that_is_given_up_but_not_the_cut(
 def test_what_is_retired_is_written_no_more_and_never_gone_back_from(
     handbook: Register, begin: Migration
 ) -> None:
-    brought(handbook.write, begin.id, Phase.CUT_OVER)
+    brought(handbook.write, begin.id, MigrationPhase.CUT_OVER)
     with pytest.raises(Conflict, match="is at cut_over"):
         handbook.write(switching.retire, begin.id)
     handbook.write(switching.observe, begin.id)
@@ -700,14 +720,14 @@ def test_only_what_was_cut_over_is_observed_or_retired(
 
 def test_the_switch_takes_who_may_deploy(handbook: Register, begin: Migration) -> None:
     writer = handbook.seen_by("contributor:deepset/*")
-    brought(writer.write, begin.id, Phase.VERIFIED)
+    brought(writer.write, begin.id, MigrationPhase.VERIFIED)
 
     for verb in (switching.cut_over, switching.observe, switching.roll_back, switching.retire):
         with pytest.raises(Forbidden):
             writer.write(verb, begin.id)
 
     deployer = handbook.seen_by("deployer:deepset/*")
-    assert deployer.write(switching.cut_over, begin.id).phase is Phase.CUT_OVER
+    assert deployer.write(switching.cut_over, begin.id).phase is MigrationPhase.CUT_OVER
 
 
 def test_readers_see_the_old_pair_or_the_new_one_while_it_moves(handbook: Register) -> None:
@@ -722,7 +742,7 @@ def test_readers_see_the_old_pair_or_the_new_one_while_it_moves(handbook: Regist
     def move(_: int) -> None:
         for _ in range(3):
             key = begun(handbook.write).id
-            brought(handbook.write, key, Phase.CUT_OVER)
+            brought(handbook.write, key, MigrationPhase.CUT_OVER)
             handbook.write(switching.roll_back, key)
 
     with ThreadPoolExecutor(4) as pool:
@@ -732,7 +752,7 @@ def test_readers_see_the_old_pair_or_the_new_one_while_it_moves(handbook: Regist
 
 
 def test_a_cut_that_was_broken_off_is_begun_anew(handbook: Register, begin: Migration) -> None:
-    brought(handbook.write, begin.id, Phase.TARGET)
+    brought(handbook.write, begin.id, MigrationPhase.TARGET)
     handbook.write(ledger.cut, begin.id, driver=DRIVER, shards=shards(3))
 
     progress = handbook.write(ledger.cut, begin.id, driver=DRIVER, shards=shards(2))

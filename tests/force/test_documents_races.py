@@ -14,7 +14,7 @@ import pytest
 
 import herdbook as hb
 from herdbook.core import stamps
-from herdbook.core.migrations import Migration, Options, Phase
+from herdbook.core.migrations import Migration, MigrationPhase, Options
 from herdbook.core.vectors import Batch, Place, Vectors
 from herdbook.front.moving import moved, proving
 from herdbook.front.moving.collections import OpenCollection
@@ -119,7 +119,7 @@ def forgetting(driver: Driver, mark: int) -> None:
 
 def skipping(driver: Driver, _: Migration) -> Migration:
     """Do not look again."""
-    return driver._to(Phase.VERIFY)
+    return driver._to(MigrationPhase.VERIFY)
 
 
 def test_a_naive_carrier_undoes_and_revives(

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from herdbook.core.migrations import Phase
+from herdbook.core.migrations import MigrationPhase
 from herdbook.services import ledger, migrating, models, observing, switching
 from herdbook.settings import Settings
 from herdbook.storage.sql.engine import Database
@@ -26,9 +26,9 @@ def register(database: Database) -> Register:
         found.add(f"{MODEL}:{number}")
     for name in ("wiki", "handbook", "still"):
         registered(found.write, name)
-    brought(found.write, begun(found.write, "wiki").id, Phase.RETIRED)
+    brought(found.write, begun(found.write, "wiki").id, MigrationPhase.RETIRED)
     key = begun(found.write).id
-    brought(found.write, key, Phase.BACKFILL)
+    brought(found.write, key, MigrationPhase.BACKFILL)
     found.write(ledger.cut, key, driver=DRIVER, shards=shards(3))
     found.write(ledger.settle, key, driver=DRIVER, outcomes=[outcome(2, "a", "b")])
     return found
@@ -63,7 +63,7 @@ def test_a_migration_that_is_under_way_is_shown_with_its_progress(
     assert found["herdbook_document_migration_seconds"] == {own: 0.5}
     assert found["herdbook_document_migration_cost"] == {own: 0.0005}
     assert at(found) == {"backfill": 1, "retired": 1}
-    assert len(found["herdbook_document_migrations"]) == len(Phase)
+    assert len(found["herdbook_document_migrations"]) == len(MigrationPhase)
 
     register.write(switching.roll_back, "migration-2")
     after = told(local)

@@ -10,7 +10,7 @@ import herdbook
 from herdbook.client import routes
 from herdbook.client.remote import RemoteDoor
 from herdbook.core.documents import Bridge
-from herdbook.core.migrations import Estimate, Options, Phase, Step, Way
+from herdbook.core.migrations import Estimate, MigrationPhase, Options, Step, Way
 from herdbook.core.vectors import Place
 from herdbook.errors import AlreadyExists, Conflict, HerdbookError, Invalid, NotFound, Refused
 from herdbook.front.documents import Documents
@@ -99,11 +99,11 @@ def test_the_whole_story_is_told_through_a_server(address: str) -> None:  # noqa
         documents=9, sampled=3, tokens=90, seconds=1.5, cost=0.1, space_bytes=99,
         set_aside={"no text": 1}, spaces={"": 9}, examples=({"id": "d1", "after": {"n": [1]}},),
     )  # fmt: skip
-    told = book.advance(key, driver=DRIVER, to=Phase.REHEARSED, estimate=estimate)
+    told = book.advance(key, driver=DRIVER, to=MigrationPhase.REHEARSED, estimate=estimate)
     assert told.estimate == estimate
-    book.advance(key, driver=DRIVER, to=Phase.TARGET, space=space("v2"))
-    book.advance(key, driver=DRIVER, to=Phase.DUAL_WRITE)
-    book.advance(key, driver=DRIVER, to=Phase.BACKFILL)
+    book.advance(key, driver=DRIVER, to=MigrationPhase.TARGET, space=space("v2"))
+    book.advance(key, driver=DRIVER, to=MigrationPhase.DUAL_WRITE)
+    book.advance(key, driver=DRIVER, to=MigrationPhase.BACKFILL)
     assert book.cut(key, driver=DRIVER, shards=shards(3)).documents == 30
     assert book.shards(key, after=1, size=1).items == tuple(shards(1, first=2))
     settled = book.settle(key, driver=DRIVER, outcomes=[outcome(n) for n in (1, 2)])
@@ -116,22 +116,22 @@ def test_the_whole_story_is_told_through_a_server(address: str) -> None:  # noqa
     assert book.pause(key, reason="night").reason == "night"
     gone_on = book.resume(key, budget=2.5)
     assert (gone_on.paused, gone_on.options.budget) == (False, 2.5)
-    book.advance(key, driver=DRIVER, to=Phase.CATCH_UP)
-    book.advance(key, driver=DRIVER, to=Phase.VERIFY)
+    book.advance(key, driver=DRIVER, to=MigrationPhase.CATCH_UP)
+    book.advance(key, driver=DRIVER, to=MigrationPhase.VERIFY)
     with pytest.raises(Refused, match="not verified"):
         book.cut_over(key)
     said = verification()
-    verified = book.advance(key, driver=DRIVER, to=Phase.VERIFIED, verification=said)
+    verified = book.advance(key, driver=DRIVER, to=MigrationPhase.VERIFIED, verification=said)
     assert verified.verification == said
     assert book.leave(key, driver=DRIVER).driver == ""
-    assert book.cut_over(key).phase is Phase.CUT_OVER
-    assert book.observe(key).phase is Phase.OBSERVE
-    assert book.retire(key).phase is Phase.RETIRED
+    assert book.cut_over(key).phase is MigrationPhase.CUT_OVER
+    assert book.observe(key).phase is MigrationPhase.OBSERVE
+    assert book.retire(key).phase is MigrationPhase.RETIRED
     assert book.get("handbook").home.space == space("v2")
     asked = book.request_migration(MODEL, from_version="2.0.0", to_version="3.0.0")
     assert book.roll_back(asked.id, reason="no").reason == "no"
     assert [each.id for each in book.migrations(collection="handbook").items] == [asked.id, key]
-    assert book.migration(key).phase is Phase.RETIRED
+    assert book.migration(key).phase is MigrationPhase.RETIRED
     assert book.remove("handbook").name == "handbook"
 
     assert door.verbs == {verb for verb in (*READS, *WRITES) if verb.startswith("documents.")}

@@ -10,7 +10,7 @@ import pytest
 
 import herdbook as hb
 from herdbook.core.documents import Bridge
-from herdbook.core.migrations import Phase
+from herdbook.core.migrations import MigrationPhase
 from herdbook.core.pages import Page
 from herdbook.errors import Corrupt
 from herdbook.services import documents, ledger, migrating, switching
@@ -53,15 +53,15 @@ def fill(book: hb.Herdbook) -> None:
     registered(ask, "unknown", encoder=None, space=None)
     registered(ask, "wiki", store="pgvector://user@host:5432/rag")
     ask(switching.roll_back, begun(ask, "wiki").id, reason="slower")
-    running = brought(ask, begun(ask).id, Phase.BACKFILL)
+    running = brought(ask, begun(ask).id, MigrationPhase.BACKFILL)
     ask(ledger.cut, running.id, driver=DRIVER, shards=shards(3))
     ask(ledger.settle, running.id, driver=DRIVER, outcomes=[outcome(2, "ä", "b\n")])
     ask(ledger.bury, running.id, ids=["審査", "a", "審査"])
-    cut = brought(ask, begun(ask, "cut").id, Phase.CUT_OVER)
+    cut = brought(ask, begun(ask, "cut").id, MigrationPhase.CUT_OVER)
     ask(documents.bridge, "cut", bridge=_bridge(cut.started_at))
     begun(ask, "planned", to="v3")
     retired = begun(ask, "wiki")
-    brought(ask, retired.id, Phase.RETIRED)
+    brought(ask, retired.id, MigrationPhase.RETIRED)
     book.models.register("oracle", "v9")
 
 
@@ -114,9 +114,15 @@ def test_a_migration_goes_on_where_it_was_under_the_id_it_had(urls: tuple[str, s
         (key,) = [each.id for each in ask(migrating.page, collection="handbook").items]
 
         settled = ask(ledger.settle, key, driver=DRIVER, outcomes=[outcome(at) for at in (1, 2, 3)])
-        for phase in (Phase.CATCH_UP, Phase.VERIFY):
+        for phase in (MigrationPhase.CATCH_UP, MigrationPhase.VERIFY):
             ask(migrating.advance, key, driver=DRIVER, to=phase)
-        ask(migrating.advance, key, driver=DRIVER, to=Phase.VERIFIED, verification=verification())
+        ask(
+            migrating.advance,
+            key,
+            driver=DRIVER,
+            to=MigrationPhase.VERIFIED,
+            verification=verification(),
+        )
         cut = ask(switching.cut_over, key)
 
         assert key == "migration-2"

@@ -12,7 +12,7 @@ from herdbook.cli import parameters as take
 from herdbook.cli.commands import command
 from herdbook.cli.documents_progress import told_of
 from herdbook.cli.session import DRY, Session
-from herdbook.core.migrations import Migration, Options, Phase, Step, Way
+from herdbook.core.migrations import Migration, MigrationPhase, Options, Step, Way
 from herdbook.core.pages import Page
 from herdbook.errors import HerdbookError, Invalid, Refused
 
@@ -167,7 +167,7 @@ def migrate(session: Session, /, name: str, *, cut_over: bool, dry_run: bool, **
             )
         with _carrying(session, held, name, **carried) as carrying:
             done = held.move(name, to=given["to"], demands=demands, carrying=carrying, **encoder)
-        if cut_over and done.phase is Phase.VERIFIED:
+        if cut_over and done.phase is MigrationPhase.VERIFIED:
             held.cut_over(done.id)
         done = held.migration(done.id)  # without the lease it was carried out with
     _answer(session, done)
@@ -215,7 +215,7 @@ def _answer(session: Session, done: Migration) -> None:
     )
     if not session.as_json:
         session.note(documents_texts.next_text(done))
-    if done.phase is Phase.VERIFY:
+    if done.phase is MigrationPhase.VERIFY:
         raise click.exceptions.Exit(ANSWER_IS_NO)
 
 

@@ -13,13 +13,13 @@ from herdbook.cli.documents_texts import lasting, money
 from herdbook.cli.output import line
 from herdbook.cli.progress import LINE_SECONDS
 from herdbook.cli.session import Session
-from herdbook.core.migrations import Phase
+from herdbook.core.migrations import MigrationPhase
 
 if TYPE_CHECKING:
     from herdbook.front.moving.telling import News, Said
 
 # Phases that take their time; the others are a moment.
-_LONG: Final = frozenset({Phase.BACKFILL, Phase.CATCH_UP, Phase.VERIFY})
+_LONG: Final = frozenset({MigrationPhase.BACKFILL, MigrationPhase.CATCH_UP, MigrationPhase.VERIFY})
 
 
 @contextmanager
@@ -56,7 +56,7 @@ class _Lines:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._phase: Phase | None = None
+        self._phase: MigrationPhase | None = None
         self._waiting = ""
         self._told = 0.0
 

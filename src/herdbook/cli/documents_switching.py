@@ -12,9 +12,9 @@ from herdbook.cli import parameters as take
 from herdbook.cli.commands import command
 from herdbook.cli.output import line
 from herdbook.cli.session import Session
-from herdbook.core.migrations import CUT, OVER, Migration, Phase
+from herdbook.core.migrations import CUT, OVER, Migration, MigrationPhase
 
-_RESTING: Final = OVER | CUT | {Phase.VERIFIED}
+_RESTING: Final = OVER | CUT | {MigrationPhase.VERIFIED}
 _LOOK_SECONDS: Final = 1.0
 
 

@@ -9,7 +9,16 @@ from herdbook.cli.output import NONE, Table, facts, line
 from herdbook.cli.session import Session
 from herdbook.core import stamps
 from herdbook.core.documents import Collection, Home
-from herdbook.core.migrations import CUT, OVER, Check, Estimate, Migration, Phase, SetAside, Step
+from herdbook.core.migrations import (
+    CUT,
+    OVER,
+    Check,
+    Estimate,
+    Migration,
+    MigrationPhase,
+    SetAside,
+    Step,
+)
 
 if TYPE_CHECKING:
     from herdbook.front.moving.stamping import Inspected, Stamped
@@ -248,9 +257,13 @@ def _judged(found: Migration) -> str:
             f"Readers search {found.to_version}. `herdbook documents rollback {name}` goes back, "
             f"`herdbook documents retire {name}` gives {found.from_version} up."
         )
-    if found.phase is Phase.VERIFIED:
+    if found.phase is MigrationPhase.VERIFIED:
         return f"`herdbook documents cutover {name}` lets readers search {found.to_version}."
-    if found.phase is Phase.VERIFY and verification is not None and not verification.passed:
+    if (
+        found.phase is MigrationPhase.VERIFY
+        and verification is not None
+        and not verification.passed
+    ):
         return (
             f"Not good enough: {', '.join(verification.failed)}. `herdbook documents verify {name}`"
             f" looks again, `herdbook documents rollback {name}` gives {found.to_version} up."

@@ -25,7 +25,7 @@ PREFIX: Final = "migration-"
 _MOST: Final = (1 << 63) - 1
 
 
-class Phase(StrEnum):
+class MigrationPhase(StrEnum):
     """How far a migration is."""
 
     PLANNED = "planned"
@@ -42,29 +42,29 @@ class Phase(StrEnum):
     ROLLED_BACK = "rolled_back"
 
 
-_FORWARD: Final = tuple(Phase)[:-1]
-OVER: Final = frozenset({Phase.RETIRED, Phase.ROLLED_BACK})
+_FORWARD: Final = tuple(MigrationPhase)[:-1]
+OVER: Final = frozenset({MigrationPhase.RETIRED, MigrationPhase.ROLLED_BACK})
 # Those in which readers are at the target.
-CUT: Final = frozenset({Phase.CUT_OVER, Phase.OBSERVE})
+CUT: Final = frozenset({MigrationPhase.CUT_OVER, MigrationPhase.OBSERVE})
 # What a verification may be asked for again in: live writes go on after each of them.
 _AGAIN: Final = {
-    Phase.PLANNED: (Phase.TARGET,),
-    Phase.VERIFY: (Phase.CATCH_UP,),
-    Phase.VERIFIED: (Phase.CATCH_UP, Phase.VERIFY),
+    MigrationPhase.PLANNED: (MigrationPhase.TARGET,),
+    MigrationPhase.VERIFY: (MigrationPhase.CATCH_UP,),
+    MigrationPhase.VERIFIED: (MigrationPhase.CATCH_UP, MigrationPhase.VERIFY),
 }
 
 
-def allowed(phase: Phase) -> tuple[Phase, ...]:
+def allowed(phase: MigrationPhase) -> tuple[MigrationPhase, ...]:
     """Give what may follow a phase.
 
     Example:
-        >>> [str(each) for each in allowed(Phase.VERIFY)]
+        >>> [str(each) for each in allowed(MigrationPhase.VERIFY)]
         ['verified', 'rolled_back', 'catch_up']
     """
     if phase in OVER:
         return ()
     after = _FORWARD[_FORWARD.index(phase) + 1]
-    return (after, Phase.ROLLED_BACK, *_AGAIN.get(phase, ()))
+    return (after, MigrationPhase.ROLLED_BACK, *_AGAIN.get(phase, ()))
 
 
 class Way(StrEnum):
@@ -270,7 +270,7 @@ class Migration:
     source: Home
     target: Home
     options: Options = field(default_factory=Options)
-    phase: Phase = Phase.PLANNED
+    phase: MigrationPhase = MigrationPhase.PLANNED
     paused: bool = False
     reason: str = ""
     progress: Progress = field(default_factory=Progress)
@@ -309,7 +309,7 @@ class Migration:
             Conflict: it was retired or rolled back.
         """
         if self.phase in OVER:
-            said = "retired" if self.phase is Phase.RETIRED else "rolled back"
+            said = "retired" if self.phase is MigrationPhase.RETIRED else "rolled back"
             raise Conflict(f"{self.id} was {said}; start another migration", field="id")
 
 

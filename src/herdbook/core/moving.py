@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Protocol
 
 from herdbook.core.documents import Bridge, Collection
-from herdbook.core.migrations import Migration, Outcome, Phase, SetAside, Shard
+from herdbook.core.migrations import Migration, MigrationPhase, Outcome, SetAside, Shard
 from herdbook.core.pages import Page
 
 
@@ -62,7 +62,7 @@ class Documents(Protocol):
         Those of deleted models are left out: their collections are not there.
         """
 
-    def phases(self) -> Mapping[Phase, int]:
+    def phases(self) -> Mapping[MigrationPhase, int]:
         """Count migrations by phase; those of deleted models are left out."""
 
     def cut(self, key: str, shards: Sequence[Shard]) -> int:

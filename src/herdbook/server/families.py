@@ -19,7 +19,7 @@ from prometheus_client.core import (
 from herdbook.core.deployments import MoveKind
 from herdbook.core.drift import Components
 from herdbook.core.experiments import Outcome
-from herdbook.core.migrations import Phase, Progress
+from herdbook.core.migrations import MigrationPhase, Progress
 from herdbook.services.observing import Happened, Observed, Watching
 
 _VERSION: Final = ("model_type", "model_version")
@@ -161,7 +161,7 @@ def _phases(observed: Observed) -> Metric:
     family = GaugeMetricFamily(
         "herdbook_document_migrations", "Migrations of documents by phase.", labels=["phase"]
     )
-    for phase in Phase:
+    for phase in MigrationPhase:
         family.add_metric([str(phase)], observed.phases.get(phase, 0))
     return family
 

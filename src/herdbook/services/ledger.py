@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Final
 
 from herdbook.core import names
-from herdbook.core.migrations import Migration, Outcome, Phase, Progress, SetAside, Shard
+from herdbook.core.migrations import Migration, MigrationPhase, Outcome, Progress, SetAside, Shard
 from herdbook.core.pages import PAGE_DEFAULT, Page
 from herdbook.core.pages import page_size as checked_size
 from herdbook.core.ports import Work
@@ -28,7 +28,7 @@ def cut(work: Work, migration: str, *, driver: str, shards: Sequence[Shard]) -> 
     """
     found = driven(work, migration, driver)
     _bounded(shards, "shards")
-    if found.phase is Phase.TARGET and any(shard.number == 1 for shard in shards):
+    if found.phase is MigrationPhase.TARGET and any(shard.number == 1 for shard in shards):
         work.documents.uncut(found.id)
         found = replace(found, progress=replace(found.progress, shards=0, documents=0))
     check_ids([end for each in shards for end in (each.within.after, each.within.upto)])

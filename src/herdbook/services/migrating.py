@@ -13,8 +13,8 @@ from herdbook.core.migrations import (
     CUT,
     Estimate,
     Migration,
+    MigrationPhase,
     Options,
-    Phase,
     Step,
     Verification,
     Way,
@@ -232,7 +232,7 @@ def advance(  # noqa: PLR0913 - what each phase brings with it
     migration: str,
     *,
     driver: str,
-    to: Phase,
+    to: MigrationPhase,
     space: Space | None = None,
     estimate: Estimate | None = None,
     verification: Verification | None = None,
@@ -254,31 +254,31 @@ def advance(  # noqa: PLR0913 - what each phase brings with it
         Refused: vectors cannot be copied between the two spaces.
     """
     found = driven(work, migration, driver)
-    if to in (*CUT, Phase.RETIRED, Phase.ROLLED_BACK):
+    if to in (*CUT, MigrationPhase.RETIRED, MigrationPhase.ROLLED_BACK):
         raise Invalid(f"{to} is not come to by advancing", field="to")
-    if to is Phase.VERIFIED:
+    if to is MigrationPhase.VERIFIED:
         return _verified(work, found, verification)
     if found.phase is to:
         return found
     _check_follows(found, to)
-    if to is Phase.CATCH_UP and not found.progress.done:
+    if to is MigrationPhase.CATCH_UP and not found.progress.done:
         raise Conflict(
             f"{found.id} carried {found.progress.shards_done} of {found.progress.shards} shards; "
             "carry the rest first",
             field="to",
         )
     changed = replace(found, phase=to, estimate=estimate or found.estimate)
-    if to is Phase.TARGET:
+    if to is MigrationPhase.TARGET:
         changed = replace(changed, target=_spaced(changed, space))
     work.documents.save_migration(changed)
     held = work.documents.lock(found.collection)
-    if to is Phase.DUAL_WRITE:
+    if to is MigrationPhase.DUAL_WRITE:
         work.documents.save(replace(held, beside=changed.target, epoch=held.epoch + 1))
     tell(work, held, action="documents.advanced", body={"migration": found.id, "phase": str(to)})
     return changed
 
 
-def _check_follows(found: Migration, to: Phase) -> None:
+def _check_follows(found: Migration, to: MigrationPhase) -> None:
     if to not in allowed(found.phase):
         raise Conflict(
             f"{found.id} is at {found.phase}; {to} does not follow it, "
@@ -303,10 +303,10 @@ def _spaced(found: Migration, space: Space | None) -> Home:
 def _verified(work: Work, found: Migration, verification: Verification | None) -> Migration:
     if verification is None:
         raise Invalid("say what the verification found", field="verification")
-    if found.phase is not Phase.VERIFIED:  # what was verified may be looked at once more
-        _check_follows(found, Phase.VERIFIED)
+    if found.phase is not MigrationPhase.VERIFIED:  # what was verified may be looked at once more
+        _check_follows(found, MigrationPhase.VERIFIED)
     passed = verification.passed
-    phase = Phase.VERIFIED if passed else Phase.VERIFY
+    phase = MigrationPhase.VERIFIED if passed else MigrationPhase.VERIFY
     changed = replace(found, phase=phase, verification=verification)
     work.documents.save_migration(changed)
     held = work.documents.get(found.collection)

@@ -12,7 +12,7 @@ from typing import Final
 from herdbook.core.access import Action
 from herdbook.core.drift import CONFIDENCE, PREDICTION, Settings, State
 from herdbook.core.evaluations import Served
-from herdbook.core.migrations import OVER, Migration, Phase
+from herdbook.core.migrations import OVER, Migration, MigrationPhase
 from herdbook.core.monitors import Monitor
 from herdbook.core.ports import Work
 from herdbook.core.refs import CHAMPION
@@ -77,7 +77,7 @@ class Observed:
     watching: Sequence[Watching] = ()
     champions: Mapping[str, str] = field(default_factory=dict)
     served: Sequence[Served] = ()
-    phases: Mapping[Phase, int] = field(default_factory=dict)
+    phases: Mapping[MigrationPhase, int] = field(default_factory=dict)
     migrations: Sequence[Migration] = ()
     left_out: Mapping[str, int] = field(default_factory=dict)
 

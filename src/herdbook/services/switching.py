@@ -6,7 +6,7 @@ from datetime import datetime
 from herdbook.core import names
 from herdbook.core.access import Action
 from herdbook.core.documents import Collection
-from herdbook.core.migrations import CUT, OVER, Migration, Phase
+from herdbook.core.migrations import CUT, OVER, Migration, MigrationPhase
 from herdbook.core.ports import Work
 from herdbook.errors import Conflict, Refused
 from herdbook.services.documents import tell
@@ -31,7 +31,12 @@ def cut_over(work: Work, migration: str, *, force: str = "") -> Migration:
     reason = names.optional_line(force, field="force")
     _check_ready(found, reason)
     changed = replace(
-        found, phase=Phase.CUT_OVER, reason=reason, driver="", lease_until=None, paused=False
+        found,
+        phase=MigrationPhase.CUT_OVER,
+        reason=reason,
+        driver="",
+        lease_until=None,
+        paused=False,
     )
     _move(work, held, replace(held, home=found.target, beside=found.source, bridge=""))
     work.documents.save_migration(changed)
@@ -42,14 +47,14 @@ def cut_over(work: Work, migration: str, *, force: str = "") -> Migration:
 
 
 def _check_ready(found: Migration, reason: str) -> None:
-    ready = (Phase.CATCH_UP, Phase.VERIFY, Phase.VERIFIED)
+    ready = (MigrationPhase.CATCH_UP, MigrationPhase.VERIFY, MigrationPhase.VERIFIED)
     if found.phase not in ready or not found.progress.done:
         raise Conflict(
             f"{found.id} is at {found.phase}: not every document was carried to the target; run "
             f"`herdbook documents migrate {found.collection}` first",
             field="migration",
         )
-    if found.phase is not Phase.VERIFIED and not reason:
+    if found.phase is not MigrationPhase.VERIFIED and not reason:
         failed = found.verification.failed if found.verification else ()
         said = f"failed: {', '.join(failed)}" if failed else "was not verified"
         raise Refused(
@@ -66,12 +71,12 @@ def observe(work: Work, migration: str) -> Migration:
         Conflict: it was not cut over.
     """
     found, _ = _locked(work, migration)
-    if found.phase in (Phase.OBSERVE, Phase.RETIRED):
+    if found.phase in (MigrationPhase.OBSERVE, MigrationPhase.RETIRED):
         return found
     found.check_open()
-    if found.phase is not Phase.CUT_OVER:
+    if found.phase is not MigrationPhase.CUT_OVER:
         raise Conflict(f"{found.id} is at {found.phase}; cut it over first", field="migration")
-    changed = replace(found, phase=Phase.OBSERVE)
+    changed = replace(found, phase=MigrationPhase.OBSERVE)
     work.documents.save_migration(changed)
     return changed
 
@@ -83,14 +88,14 @@ def roll_back(work: Work, migration: str, *, reason: str = "") -> Migration:
         Conflict: it was retired, so that there is nothing to go back to.
     """
     found, held = _locked(work, migration)
-    if found.phase is Phase.ROLLED_BACK:
+    if found.phase is MigrationPhase.ROLLED_BACK:
         return found
     found.check_open()
     said = names.optional_line(reason, field="reason")
     # After the cut a bridge leads to the target, which is searched no more.
     bridge = "" if found.phase in CUT else held.bridge
     _move(work, held, replace(held, home=found.source, beside=None, migration="", bridge=bridge))
-    changed = _ended(found, Phase.ROLLED_BACK, said, work.now())
+    changed = _ended(found, MigrationPhase.ROLLED_BACK, said, work.now())
     work.documents.save_migration(changed)
     body: dict[str, object] = {"migration": found.id, "phase": str(found.phase), "reason": said}
     tell(work, held, action="documents.rolled_back", body=body)
@@ -104,14 +109,14 @@ def retire(work: Work, migration: str) -> Migration:
         Conflict: it was not cut over, or the store's alias does not follow yet.
     """
     found, held = _locked(work, migration)
-    if found.phase is Phase.RETIRED:
+    if found.phase is MigrationPhase.RETIRED:
         return found
-    if found.phase is not Phase.OBSERVE:
+    if found.phase is not MigrationPhase.OBSERVE:
         raise Conflict(
             f"{found.id} is at {found.phase}; only what was cut over is retired", field="migration"
         )
     _move(work, held, replace(held, beside=None, migration=""))
-    changed = _ended(found, Phase.RETIRED, found.reason, work.now())
+    changed = _ended(found, MigrationPhase.RETIRED, found.reason, work.now())
     work.documents.save_migration(changed)
     tell(work, held, action="documents.retired", body={"migration": found.id})
     return changed
@@ -132,7 +137,10 @@ def fault(held: Collection, migration: Migration | None) -> str:
         return f"is said to be in {held.migration}, which is over"
     source, target = migration.source, migration.target
     expected = {
-        **dict.fromkeys((Phase.PLANNED, Phase.REHEARSED, Phase.TARGET), (source, None)),
+        **dict.fromkeys(
+            (MigrationPhase.PLANNED, MigrationPhase.REHEARSED, MigrationPhase.TARGET),
+            (source, None),
+        ),
         **dict.fromkeys(CUT, (target, source)),
     }.get(migration.phase, (source, target))
     if (held.home, held.beside) != expected:
@@ -140,7 +148,7 @@ def fault(held: Collection, migration: Migration | None) -> str:
     return ""
 
 
-def _ended(found: Migration, phase: Phase, reason: str, at: datetime) -> Migration:
+def _ended(found: Migration, phase: MigrationPhase, reason: str, at: datetime) -> Migration:
     return replace(
         found,
         phase=phase,

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from herdbook.core.documents import Collection, Home
-from herdbook.core.migrations import CUT, Migration, Options, Phase, Step
+from herdbook.core.migrations import CUT, Migration, MigrationPhase, Options, Step
 from herdbook.core.vectors import Place, Traits, Vectors
 from herdbook.errors import Conflict
 from herdbook.front.documents import Documents
@@ -125,11 +125,11 @@ def is_left(documents: Documents, store: Vectors, begun: Migration, home: Home) 
     if home.space is None or owner(documents, store.address, home.place):
         return False
     carried = begun.phase in CUT or begun.phase in (
-        Phase.DUAL_WRITE,
-        Phase.BACKFILL,
-        Phase.CATCH_UP,
-        Phase.VERIFY,
-        Phase.VERIFIED,
+        MigrationPhase.DUAL_WRITE,
+        MigrationPhase.BACKFILL,
+        MigrationPhase.CATCH_UP,
+        MigrationPhase.VERIFY,
+        MigrationPhase.VERIFIED,
     )
     if carried:
         return True

@@ -5,6 +5,7 @@ import importlib
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final
 
@@ -106,5 +107,9 @@ def absolute(address: str) -> str:
 
 
 def alias_of(name: str) -> str:
-    """Give the name of the store's alias that follows a collection."""
-    return f"{place_of(name).collection[: NAME_LIMIT - 8]}-current"
+    """Give the name of the store's alias that follows a collection; no two have the same."""
+    plain = place_of(name).collection
+    if plain == name and len(name) <= NAME_LIMIT - 8:
+        return f"{plain}-current"
+    mark = blake2b(name.encode(), digest_size=3).hexdigest()
+    return f"{plain[: NAME_LIMIT - 15]}-{mark}-current"

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from herdbook.core.engines import Engine
-from herdbook.core.migrations import Migration, Outcome, Phase, Shard
+from herdbook.core.migrations import Migration, MigrationPhase, Outcome, Shard
 from herdbook.core.spaces import Encoder
 from herdbook.core.vectors import Vectors
 from herdbook.errors import Conflict, HerdbookError, NotFound, Unavailable
@@ -85,23 +85,23 @@ class Driver:
                 again goes on where it was.
         """
         steps = {
-            Phase.PLANNED: self._rehearse,
-            Phase.REHEARSED: self._aim,
-            Phase.TARGET: self._cut,
-            Phase.DUAL_WRITE: self._begin,
-            Phase.BACKFILL: self._fill,
-            Phase.CATCH_UP: self._catch_up,
-            Phase.VERIFY: self._verify,
+            MigrationPhase.PLANNED: self._rehearse,
+            MigrationPhase.REHEARSED: self._aim,
+            MigrationPhase.TARGET: self._cut,
+            MigrationPhase.DUAL_WRITE: self._begin,
+            MigrationPhase.BACKFILL: self._fill,
+            MigrationPhase.CATCH_UP: self._catch_up,
+            MigrationPhase.VERIFY: self._verify,
         }
         found = self._documents.migration(self._id)
-        if found.phase in (Phase.VERIFY, Phase.VERIFIED):
+        if found.phase in (MigrationPhase.VERIFY, MigrationPhase.VERIFIED):
             # What changed since, also behind Herdbook's back, is brought over first.
-            found = self._to(Phase.CATCH_UP)
+            found = self._to(MigrationPhase.CATCH_UP)
         while found.phase in steps:
             self._said(News(phase=found.phase, total=found.progress.documents))
             before = found.phase
             found = self._taken(steps[before], found)
-            if before is Phase.VERIFY and found.phase is Phase.VERIFY:
+            if before is MigrationPhase.VERIFY and found.phase is MigrationPhase.VERIFY:
                 break  # it failed
         return found
 
@@ -113,7 +113,7 @@ class Driver:
             self._documents.migration(self._id).check_open()
             raise
 
-    def _to(self, phase: Phase) -> Migration:
+    def _to(self, phase: MigrationPhase) -> Migration:
         return self._documents.advance(self._id, driver=self._lease.driver, to=phase)
 
     # --- before anything is moved ---
@@ -123,14 +123,14 @@ class Driver:
             self._store, found, self._new(found), self._means.strategies
         )
         return self._documents.advance(
-            self._id, driver=self._lease.driver, to=Phase.REHEARSED, estimate=estimate
+            self._id, driver=self._lease.driver, to=MigrationPhase.REHEARSED, estimate=estimate
         )
 
     def _aim(self, found: Migration) -> Migration:
         encoder = self._new(found) or self._as_new(found)
         aiming.require_absent(self._store, found.target.place)
         return self._documents.advance(
-            self._id, driver=self._lease.driver, to=Phase.TARGET, space=encoder.space
+            self._id, driver=self._lease.driver, to=MigrationPhase.TARGET, space=encoder.space
         )
 
     def _new(self, found: Migration) -> Encoder | None:
@@ -161,7 +161,7 @@ class Driver:
                 self._add(pending)
                 pending = []
         self._add(pending)
-        return self._to(Phase.DUAL_WRITE)
+        return self._to(MigrationPhase.DUAL_WRITE)
 
     def _add(self, shards: list[Shard]) -> None:
         if shards:
@@ -170,7 +170,7 @@ class Driver:
     # --- moving ---
 
     def _begin(self, _: Migration) -> Migration:
-        return self._to(Phase.BACKFILL)
+        return self._to(MigrationPhase.BACKFILL)
 
     def _fill(self, found: Migration) -> Migration:
         for tried in range(TRIES):
@@ -184,7 +184,7 @@ class Driver:
                 raise failed
             self._wait(2.0**tried, f"{failed.message[:200]}; trying again")
         self._store.index(found.target.place)
-        return self._to(Phase.CATCH_UP)
+        return self._to(MigrationPhase.CATCH_UP)
 
     def _filled(self, found: Migration) -> HerdbookError | None:
         """Carry the shards that are not done; gives the last error."""
@@ -305,7 +305,9 @@ class Driver:
             mark = self._documents.migration(self._id).progress.buried
             aside = self._aside()
             comparison = Comparison(self._store, found, set(aside))
-            tick = Ticker(self._said, Phase.CATCH_UP, found.progress.documents, self._lease)
+            tick = Ticker(
+                self._said, MigrationPhase.CATCH_UP, found.progress.documents, self._lease
+            )
             caught = comparison.mend(self._carrier(found), embeds=found.embeds, tick=tick)
             self._unbury(mark)
             fresh = [
@@ -324,7 +326,7 @@ class Driver:
                     self._id, driver=self._lease.driver, ids=gone[at : at + 1_000]
                 )
             if not caught.count and not new:
-                return self._to(Phase.VERIFY)
+                return self._to(MigrationPhase.VERIFY)
         raise Conflict(
             f"documents of {found.collection} keep changing without passing Herdbook; let every "
             "writer use book.documents.open, or stop them for a while",
@@ -351,10 +353,13 @@ class Driver:
             new=self._as_new(found) if found.embeds or self._demands.queries else None,
             aside=set(self._aside()),
             demands=self._demands,
-            tick=Ticker(self._said, Phase.VERIFY, found.progress.documents, self._lease),
+            tick=Ticker(self._said, MigrationPhase.VERIFY, found.progress.documents, self._lease),
         )
         return self._documents.advance(
-            self._id, driver=self._lease.driver, to=Phase.VERIFIED, verification=verification
+            self._id,
+            driver=self._lease.driver,
+            to=MigrationPhase.VERIFIED,
+            verification=verification,
         )
 
     def _old(self, found: Migration) -> Encoder | None:

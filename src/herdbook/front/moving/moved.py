@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from herdbook.core.documents import Collection
-from herdbook.core.migrations import CUT, PREFIX, Estimate, Migration, Options, Phase, Step
+from herdbook.core.migrations import CUT, PREFIX, Estimate, Migration, MigrationPhase, Options, Step
 from herdbook.core.refs import version_ref
 from herdbook.core.spaces import Encoder, EncoderSpec
 from herdbook.errors import Conflict, Invalid, NotFound
@@ -21,7 +21,7 @@ from herdbook.front.moving.telling import Said, unsaid
 
 _NO_DEMANDS: Final = Demands()
 # Everything was carried.
-_LOOKED_AT: Final = (Phase.CATCH_UP, Phase.VERIFY, Phase.VERIFIED)
+_LOOKED_AT: Final = (MigrationPhase.CATCH_UP, MigrationPhase.VERIFY, MigrationPhase.VERIFIED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -288,7 +288,7 @@ class MovedDocuments(HeldDocuments):
                 store, begun.source, f"{begun.id} cannot be rolled back, retire it"
             )
         done = super().roll_back(begun.id, reason=reason)
-        if begun.phase is not Phase.ROLLED_BACK:
+        if begun.phase is not MigrationPhase.ROLLED_BACK:
             self._follow(done.collection, store, done.source.place)
         if not keep and aiming.is_left(self, store, begun, done.target):
             store.drop(done.target.place)
@@ -305,7 +305,7 @@ class MovedDocuments(HeldDocuments):
             Conflict: it was not cut over.
         """
         begun = self._under_way(migration)
-        if begun.phase is Phase.CUT_OVER:
+        if begun.phase is MigrationPhase.CUT_OVER:
             begun = self.cut_over(begun.id)
         store = self._opener.store(self.get(begun.collection).store)
         if begun.phase in CUT and not keep:

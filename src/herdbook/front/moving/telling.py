@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from herdbook.core.migrations import Phase
+from herdbook.core.migrations import MigrationPhase
 from herdbook.front.moving.leasing import Lease
 
 
@@ -24,7 +24,7 @@ class News:
         waiting: why nothing is done just now, or "".
     """
 
-    phase: Phase
+    phase: MigrationPhase
     done: int = 0
     total: int = 0
     rate: float = 0.0
@@ -75,7 +75,7 @@ def holdable_value(value: Any) -> Any:
 class Ticker:
     """Adds up documents that were looked at, and tells of them a few times a second."""
 
-    def __init__(self, said: Said, phase: Phase, total: int, lease: Lease) -> None:
+    def __init__(self, said: Said, phase: MigrationPhase, total: int, lease: Lease) -> None:
         self._said = said
         self._phase = phase
         self._total = total

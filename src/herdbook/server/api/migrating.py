@@ -12,8 +12,8 @@ from herdbook.core.access import Action
 from herdbook.core.migrations import (
     Estimate,
     Migration,
+    MigrationPhase,
     Outcome,
-    Phase,
     Progress,
     SetAside,
     Shard,
@@ -104,7 +104,7 @@ class AdvanceIn(In):
     """The phase a migration comes to, and what that brings with it."""
 
     driver: Driver
-    to: Phase
+    to: MigrationPhase
     space: Annotated[SpaceIn | None, Field(description="Of the target, with `target`.")] = None
     estimate: EstimateIn | None = None
     verification: VerificationIn | None = None

@@ -10,7 +10,15 @@ from sqlalchemy import Connection, Select, Table, delete, func, insert, select, 
 
 from herdbook.core import wire
 from herdbook.core.access import Actor
-from herdbook.core.migrations import OVER, PREFIX, Migration, Outcome, Phase, SetAside, Shard
+from herdbook.core.migrations import (
+    OVER,
+    PREFIX,
+    Migration,
+    MigrationPhase,
+    Outcome,
+    SetAside,
+    Shard,
+)
 from herdbook.core.pages import Page, page_position, page_token
 from herdbook.core.vectors import Range
 from herdbook.errors import NotFound
@@ -102,11 +110,13 @@ class SqlLedger:
         asked = asked.order_by(document_migrations.c.id.desc()).limit(limit)
         return [read(row) for row in self._connection.execute(asked)]
 
-    def phases(self) -> Mapping[Phase, int]:
+    def phases(self) -> Mapping[MigrationPhase, int]:
         """Count migrations by phase; those of deleted models are left out."""
         asked = self._visible(select(document_migrations.c.phase, func.count()))
         asked = asked.where(models.c.tombstone.is_(None)).group_by(document_migrations.c.phase)
-        return {Phase(phase): int(count) for phase, count in self._connection.execute(asked)}
+        return {
+            MigrationPhase(phase): int(count) for phase, count in self._connection.execute(asked)
+        }
 
     def _visible(self, asked: Select[Any]) -> Select[Any]:
         asked = asked.join(models, models.c.id == document_migrations.c.model_id)
