@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from herdbook.core.documents import Bridge, Collection
-from herdbook.core.spaces import Encoder, EncoderSpec
+from herdbook.core.spaces import Encoder, EncoderSpec, Space
 from herdbook.core.vectors import Vectors
 from herdbook.encoders.limits import refusal
 from herdbook.errors import Conflict, Invalid, Refused
@@ -61,13 +61,7 @@ def built(  # noqa: PLR0913 - both encoders and what is asked
         Invalid: there are no queries, or too few documents for a map.
         Conflict: both are one space.
     """
-    space = found.home.space
-    if space is None or new.space.fingerprint == space.fingerprint:
-        raise Conflict("there is nothing to bridge: both are one space", field="encoder")
-    if len(demands.queries) < 2:
-        raise Invalid("a bridge is measured on labelled queries; give two or more", field="queries")
-    if not 0 < days <= DAYS_LIMIT:
-        raise Invalid(f"a bridge lasts above 0 and at most {DAYS_LIMIT} days", field="days")
+    space = _bridged(found, new, demands, days)
     maps = _fitted(store, found, new, demands, pairs, kinds)
     texts = [query.text for query in demands.queries]
     asked = new.embed_queries(texts)
@@ -103,6 +97,18 @@ def built(  # noqa: PLR0913 - both encoders and what is asked
     )
     says = f"{best} scores {measured[best]:.3f}, {_CALLED[worst]} {measured[worst]:.3f}"
     return Built(bridge=bridge, scores=measured, pairs=count, says=says)
+
+
+def _bridged(found: Collection, new: Encoder, demands: Demands, days: float) -> Space:
+    """Give the space a bridge leads to; refuse what cannot be measured or is no use."""
+    space = found.home.space
+    if space is None or new.space.fingerprint == space.fingerprint:
+        raise Conflict("there is nothing to bridge: both are one space", field="encoder")
+    if len(demands.queries) < 2:
+        raise Invalid("a bridge is measured on labelled queries; give two or more", field="queries")
+    if not 0 < days <= DAYS_LIMIT:
+        raise Invalid(f"a bridge lasts above 0 and at most {DAYS_LIMIT} days", field="days")
+    return space
 
 
 def _fitted(
