@@ -38,11 +38,13 @@ SMALL: Final = 32
 
 def measure(sizes: Sizes, folder: Path) -> Iterator[Row]:
     """Measure what needs a model, a cluster or a million documents."""
-    full = sizes.rounds > 1
-    yield from _million(1_000_000 if full else 20_000, folder)
-    yield from _encoding(480 if full else 64, folder)
-    yield from _live(folder, full=full)
-    yield from _on_ray(400 if full else 100, folder)
+    if sizes.rounds == 1:
+        yield from _million(5_000, folder)
+        return
+    yield from _million(1_000_000, folder)
+    yield from _encoding(480, folder)
+    yield from _live(folder)
+    yield from _on_ray(400, folder)
 
 
 # --- a real model: the embedding is what takes the time ---
@@ -208,11 +210,10 @@ def _watched(documents: MovedDocuments) -> dict[str, float]:
 # --- live queries ---
 
 
-def _live(folder: Path, *, full: bool) -> Iterator[Row]:
+def _live(folder: Path) -> Iterator[Row]:
     from examples.documents import corpus
 
-    count = 3_000 if full else 200
-    seconds = 20.0 if full else 2.0
+    count, seconds = 3_000, 20.0
     said = [each.text for each in corpus.documents(count)]
     with ExitStack() as closing:
         documents = _filled("pgvector", folder / "live", said, closing)
@@ -279,7 +280,7 @@ def _on_ray(count: int, folder: Path) -> Iterator[Row]:
         ones: list[float] = []
         twos: list[float] = []
         with _two_nodes() as address:
-            for _ in range(3 if count > 100 else 1):
+            for _ in range(3):
                 ones.append(_rate(documents, spec, Carrying(workers=1)))
                 twos.append(_rate(documents, spec, Carrying(engine=address, workers=2)))
     one, two = sorted(ones)[len(ones) // 2], sorted(twos)[len(twos) // 2]

@@ -24,6 +24,8 @@ def test_the_quick_benchmarks_run_and_write_their_table(tmp_path: Path) -> None:
         "Recording: one result",
         "with book.serve",
         "Evaluating: one look",
+        "Moving documents",
+        "A million documents",
     ]
     assert [group for group in groups if group not in text] == []
     assert "missing" in text

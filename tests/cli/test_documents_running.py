@@ -125,7 +125,7 @@ def test_while_one_carries_it_out_others_may_look_and_pause_it(held: Run) -> Non
 def test_a_terminal_shows_a_bar_and_the_end() -> None:
     words = ("migrate", "docs", "--to", "v2", "--encoder", NEW, "--queries", QUERIES)
 
-    answer = on_a_terminal("documents", *words)
+    answer = on_a_terminal("documents", *words, "--shard", "5", "--rate", "20")
 
     assert answer.status == 0
     assert "docs: backfill" in answer.out

@@ -8,6 +8,7 @@ the migration of a collection. Two lines answer it: the process's id, and how it
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import traceback
@@ -27,7 +28,7 @@ def main() -> None:
         asked = json.loads(line)
         child = os.fork()
         if child == 0:
-            os._exit(carried(asked))
+            os._exit(cut(asked) if "point" in asked else carried(asked))
         say(child)
         _, status = os.waitpid(child, 0)
         say(os.waitstatus_to_exitcode(status))
@@ -58,6 +59,23 @@ def carried(asked: dict[str, Any]) -> int:
         traceback.print_exc()
         return 4
     return 0 if found.phase == "verified" else 5
+
+
+def cut(asked: dict[str, Any]) -> int:
+    """Cut over, and be killed at a point of it."""
+
+    def die(*_: object, **__: object) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    documents = hb.connect().documents
+    if asked["point"] == "before":
+        documents._door.call = die  # type: ignore[method-assign, assignment]
+    elif asked["point"] == "switched":
+        documents._follow = die  # type: ignore[method-assign]
+    elif asked["point"] == "followed":
+        documents.observe = die  # type: ignore[method-assign, assignment]
+    documents.cut_over(asked["migration"])
+    return 0
 
 
 class Zygote:

@@ -2,9 +2,9 @@
 
 import os
 import signal
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
@@ -16,6 +16,7 @@ from herdbook.core.migrations import Options
 from herdbook.core.spaces import EncoderSpec
 from herdbook.front.moving import proving
 from tests import hashed
+from tests.force.moving import Zygote
 from tests.postgres import PostgresServer
 
 ENCODERS = {"v1": "python:tests.hashed:also_two", "v2": "python:tests.hashed:two"}
@@ -41,32 +42,6 @@ def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str) -> Itera
         ids = [f"d{at}" for at in range(30)]
         found.add([f"the text of {id} alone" for id in ids], ids=ids)
         yield book
-
-
-def killed_at(point: str, migration: str) -> int:
-    """Cut over in a process of its own that is killed at a point; gives how it ended."""
-    child = os.fork()
-    if child == 0:
-        with suppress(BaseException):
-            cut(point, migration)
-        os._exit(1)
-    _, status = os.waitpid(child, 0)
-    return os.waitstatus_to_exitcode(status)
-
-
-def cut(point: str, migration: str) -> None:
-    def die(*_: object, **__: object) -> None:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    documents = hb.connect().documents
-    if point == "before":
-        documents._door.call = die  # type: ignore[assignment, method-assign]
-    elif point == "switched":
-        documents._follow = die  # type: ignore[method-assign]
-    elif point == "followed":
-        documents.observe = die  # type: ignore[assignment, method-assign]
-    documents.cut_over(migration)
-    os._exit(0)
 
 
 class Reader(threading.Thread):
@@ -97,8 +72,11 @@ class Reader(threading.Thread):
         self.join(30)
 
 
-def test_readers_never_see_a_mix_when_the_cut_over_is_killed(book: hb.Herdbook) -> None:
-    with hb.connect() as other:
+def test_readers_never_see_a_mix_when_the_cut_over_is_killed(
+    book: hb.Herdbook, tmp_path: Path
+) -> None:
+    with hb.connect() as other, (tmp_path / "log").open("w") as log:
+        zygote = Zygote({}, log)
         opened = other.documents.open("docs")
         opened._fresh = 0.01
 
@@ -112,7 +90,8 @@ def test_readers_never_see_a_mix_when_the_cut_over_is_killed(book: hb.Herdbook) 
             to = "v2" if turn % 2 == 0 else "v1"
             begun = book.documents.move("docs", to=to, encoder=ENCODERS[to], demands=DEMANDS)
             point = POINTS[turn % len(POINTS)]
-            status = killed_at(point, begun.id)
+            zygote.begin(point=point, migration=begun.id)
+            status = zygote.ended()
             assert status == (0 if point == "never" else -signal.SIGKILL)
             found = book.documents.get("docs")
             assert found.home.space is not None
@@ -123,6 +102,7 @@ def test_readers_never_see_a_mix_when_the_cut_over_is_killed(book: hb.Herdbook) 
             book.documents.cut_over(begun.id)
             book.documents.retire(begun.id)
         reader.stop()
+        zygote.close()
 
     assert reader.searches > 20
     assert len(reader.seen) == 2
@@ -167,10 +147,8 @@ def test_who_carries_a_migration_out_is_the_only_one(book: hb.Herdbook) -> None:
 
 
 def test_a_process_of_this_machine_that_was_killed_is_not_waited_for(book: hb.Herdbook) -> None:
-    child = os.fork()
-    if child == 0:
-        os._exit(0)
-    os.waitpid(child, 0)
+    with subprocess.Popen(["true"]) as ended:
+        child = ended.pid
     begun = book.documents.start(
         "docs", to_version="v2", encoder=spec("v2"), options=Options(shard=5)
     )

@@ -14,11 +14,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
+import herdbook as hb
+from herdbook.core import stamps
 from herdbook.core.engines import AHEAD, Done
+from herdbook.core.migrations import Options
 from herdbook.engines.ray import RayEngine
 from herdbook.errors import Conflict
+from herdbook.front.moving.collections import OpenCollection
+from herdbook.front.moving.moved import Carrying
+from herdbook.front.moving.proving import Demands
+from herdbook.front.moving.telling import News
 from tests.engines.work import Job, makings, unmakeable, workers_seen
 
 ROOT = Path(__file__).parents[2]
@@ -28,6 +36,8 @@ SURROUNDINGS = {
     "RAY_AUTH_MODE": "disabled",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_DISABLE_IMPORT_WARNING": "1",
+    # Of the encoders that move documents.
+    "TEST_ENCODER_SECONDS": "0.15",
     "PYTHONPATH": str(ROOT),
 }
 
@@ -38,6 +48,7 @@ class TwoNodes:
 
     address: str
     second: Any
+    another: Callable[[], Any]
 
     @property
     def raylet(self) -> int:
@@ -60,7 +71,12 @@ def nodes() -> Iterator[TwoNodes]:
             initialize_head=True, head_node_args={**each, "temp_dir": folder}
         )
         try:
-            yield TwoNodes(f"ray:{cluster.address}", cluster.add_node(num_cpus=1))
+            address = f"ray:{cluster.address}"
+
+            def another() -> Any:
+                return cluster.add_node(num_cpus=1)
+
+            yield TwoNodes(address, another(), another)
         finally:
             ray.shutdown()
             cluster.shutdown()
@@ -176,3 +192,70 @@ def test_a_node_is_killed_and_the_rest_goes_on(
     killer.join()
     assert sorted(each.task for each in done) == list(range(50))
     assert not [each for each in done if each.error]
+
+
+def test_documents_are_all_moved_when_an_actor_and_a_node_are_killed(
+    nodes: TwoNodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HERDBOOK_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("TEST_ENCODER_SECONDS")
+    second = nodes.another()
+    with hb.connect() as book:
+        collection, texts = filled(book, f"lancedb:{tmp_path / 'vectors'}")
+        killing = Killing(second.all_processes["raylet"][0].process.pid)
+
+        done = book.documents.move(
+            "docs",
+            to="v2",
+            encoder="python:tests.hashed:two",
+            options=Options(shard=5),
+            demands=Demands(without_queries=True),
+            carrying=Carrying(engine=nodes.address, workers=2, said=killing),
+        )
+
+        assert killing.killed == ["actor", "node"]
+        assert done.phase == "verified"
+        assert done.progress.done
+        book.documents.cut_over("docs")
+        found = collection.get(list(texts))
+        assert dict(zip(found.ids, found.texts, strict=True)) == texts
+        assert collection.count() == len(texts)
+        told = [stamps.read(each) for each in found.metadata]
+        assert {(each.number, each.write, len(each.history)) for each in told} == {
+            ("v2", done.id, 1)
+        }
+
+
+def filled(book: hb.Herdbook, address: str) -> tuple[OpenCollection, dict[str, str]]:
+    for number in ("v1", "v2"):
+        book.models.register("gbert", number)
+    collection = book.documents.create(
+        "docs", ref="gbert:v1", store=address, encoder="python:tests.hashed:one"
+    )
+    texts = {f"d{at:03}": f"text {at} of many" for at in range(250)}
+    collection.add(list(texts.values()), ids=list(texts))
+    return collection, texts
+
+
+class Killing:
+    """Kills an actor, and later the node that is not the first, while documents are moved."""
+
+    def __init__(self, raylet: int) -> None:
+        self.raylet = raylet
+        self.killed: list[str] = []
+
+    def __call__(self, news: News) -> None:
+        if news.phase != "backfill":
+            return
+        if not self.killed and news.done > 20:
+            os.kill(actors()[0], signal.SIGKILL)
+            self.killed.append("actor")
+        elif len(self.killed) == 1 and news.done > 80:
+            os.kill(self.raylet, signal.SIGKILL)
+            self.killed.append("node")
+
+
+def actors() -> list[int]:
+    """Give the processes of Ray that carry."""
+    names = {each.pid: " ".join(each.cmdline()) for each in psutil.process_iter()}
+    return [pid for pid, name in names.items() if name.startswith("ray::") and "Seat" in name]

@@ -81,7 +81,10 @@ def test_a_forked_child_looks_for_itself(book: Herdbook) -> None:
 
     child = os.fork()
     if child == 0:
-        ok = book.resolve("gnn@champion").number == "v2" and threading.active_count() == 2
+        number = book.resolve("gnn@champion").number
+        # LanceDB, where another test loaded it, starts a thread of its own in every child.
+        ours = [each for each in threading.enumerate() if "LanceDB" not in each.name]
+        ok = number == "v2" and len(ours) == 2
         os._exit(0 if ok else 1)
 
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

@@ -107,7 +107,7 @@ EDGES = st.lists(
         step,
         st.sampled_from(["v1", "v2", "v3", "v4", "v5"]),
         st.sampled_from(["v1", "v2", "v3", "v4", "v5"]),
-        st.sampled_from([Way.METADATA, Way.IDENTITY, Way.REEMBED, Way.ADAPTER]),
+        st.sampled_from([Way.METADATA, Way.IDENTITY, Way.REEMBED]),
     ),
     max_size=12,
 )
@@ -126,3 +126,11 @@ def test_no_way_is_cheaper(edges: list[Step]) -> None:
     ends = ["v1", *(each.to_version for each in found)]
     begins = [*(each.from_version for each in found), "v5"]
     assert [Number(e) for e in ends] == [Number(b) for b in begins]
+
+
+def test_no_document_goes_along_an_adapter() -> None:
+    adapter = step("v1", "v2", Way.ADAPTER)
+
+    with pytest.raises(NotFound, match="takes queries along, no documents"):
+        way([adapter], "v1", "v2")
+    assert way([adapter, step("v1", "v2", Way.REEMBED)], "v1", "v2") == [("v1", "v2")]

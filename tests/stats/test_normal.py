@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import special
 
@@ -12,6 +12,7 @@ from herdbook.stats import normal
 
 
 @given(st.floats(-1e6, 40))
+@example(6.0)
 def test_the_logarithm_of_the_distribution_is_scipys_far_into_the_tail(z: float) -> None:
     assert normal.log_cdf(z) == pytest.approx(special.log_ndtr(z), rel=1e-9, abs=1e-300)
 

@@ -292,6 +292,13 @@ class Migration:
                 field="steps",
             )
 
+        if any(step.way is Way.ADAPTER for step in self.steps):
+            raise Invalid(
+                "an adapter takes queries along, no documents: a document says which model really "
+                "embedded it. Offer the map as a bridge (`herdbook documents bridge`)",
+                field="steps",
+            )
+
     @property
     def embeds(self) -> bool:
         """Whether documents are embedded anew; else their vectors are copied."""

@@ -15,7 +15,6 @@ Edge = Step
 COSTS: Final[Mapping[Way, int]] = {
     Way.IDENTITY: 1,
     Way.METADATA: 2,
-    Way.ADAPTER: 1_000,
     Way.REEMBED: 1_000_000,
 }
 
@@ -34,9 +33,7 @@ def cheapest(
     start, goal = Number(from_version).key, Number(to_version).key
     if start == goal:
         return ()
-    leaving: dict[str, list[Edge]] = {}
-    for edge in edges:
-        leaving.setdefault(Number(edge.from_version).key, []).append(edge)
+    leaving = _leaving(edges)
     # (cost, steps, keys on the way): whether it embeds is part of the place that is reached.
     queue: list[tuple[int, int, tuple[str, ...], bool, tuple[Step, ...]]]
     queue = [(0, 0, (start,), False, ())]
@@ -60,8 +57,25 @@ def cheapest(
     raise NotFound(_none(edges, from_version, to_version, model), field="to_version")
 
 
+def _leaving(edges: Sequence[Edge]) -> dict[str, list[Edge]]:
+    """Give the steps that leave each version; maps take queries along, no documents."""
+    found: dict[str, list[Edge]] = {}
+    for edge in edges:
+        if edge.way is not Way.ADAPTER:
+            found.setdefault(Number(edge.from_version).key, []).append(edge)
+    return found
+
+
 def _none(edges: Sequence[Edge], from_version: str, to_version: str, model: str) -> str:
     said = ", ".join(f"{edge.from_version} to {edge.to_version}" for edge in edges[:20])
+    adapted = {
+        (Number(e.from_version), Number(e.to_version)) for e in edges if e.way is Way.ADAPTER
+    }
+    if (Number(from_version), Number(to_version)) in adapted:
+        return (
+            f"from {from_version} to {to_version} of {model} there is an adapter: it takes queries "
+            "along, no documents. Offer it as a bridge (`herdbook documents bridge`), or embed anew"
+        )
     return (
         f"no strategy of {model} leads from {from_version} to {to_version}; there are: "
         f"{said or 'none'}. Register one with register_strategy, or embed anew"

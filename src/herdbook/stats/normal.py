@@ -28,7 +28,7 @@ def log_scaled_cdf(z: float) -> float:
     Reference: Abramowitz and Stegun, "Handbook of Mathematical Functions" (1964), 26.2.12.
     """
     if z > _FAR_BELOW:
-        return math.log(cdf(z)) + z * z / 2
+        return log_cdf(z) + z * z / 2
     square = 1 / z / z
     series = -square * (1 - square * (3 - square * 15))
     return math.log1p(series) - math.log(-z) - _LOG_ROOT_2_PI
@@ -36,6 +36,8 @@ def log_scaled_cdf(z: float) -> float:
 
 def log_cdf(z: float) -> float:
     """Natural logarithm of `cdf(z)`; minus infinity only where `z^2` is infinite."""
+    if z > 0:
+        return math.log1p(-cdf(-z))  # near 1 the digits are in what is missing
     return math.log(cdf(z)) if z > _FAR_BELOW else log_scaled_cdf(z) - z * z / 2
 
 

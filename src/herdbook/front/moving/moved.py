@@ -6,7 +6,16 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from herdbook.core.documents import Collection
-from herdbook.core.migrations import CUT, PREFIX, Estimate, Migration, MigrationPhase, Options, Step
+from herdbook.core.migrations import (
+    CUT,
+    PREFIX,
+    Estimate,
+    Migration,
+    MigrationPhase,
+    Options,
+    Step,
+    Way,
+)
 from herdbook.core.refs import version_ref
 from herdbook.core.spaces import Encoder, EncoderSpec
 from herdbook.errors import Conflict, Invalid, NotFound
@@ -180,7 +189,7 @@ class MovedDocuments(HeldDocuments):
 
     def _path(self, model: str, from_version: str, to_version: str) -> tuple[Step, ...]:
         """Give the registered way; where nothing is registered, one step that embeds anew."""
-        if not self.edges(model):
+        if all(edge.way is Way.ADAPTER for edge in self.edges(model)):
             return ()
         return self.find_migration_path(model, from_version, to_version)
 

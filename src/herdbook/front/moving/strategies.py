@@ -69,8 +69,9 @@ class Strategies:
             to_version: the number they get to.
             migration_fn: takes a document's metadata and gives what it becomes; left out, it
                 stays.
-            way: `metadata` (the vectors stay), `identity` (both versions embed into one space)
-                or `reembed`.
+            way: `metadata` (the vectors stay), `identity` (both versions embed into one space),
+                `reembed`, or `adapter` (a map takes queries of `to_version` to vectors of
+                `from_version`, see `build_bridge`; no document is moved along it).
             back: the function of the way back; left out, metadata cannot go back.
 
         Raises:
@@ -99,8 +100,7 @@ class Strategies:
 
     def _add(self, model: str, step: Step) -> None:
         known = self._edges.setdefault(model, [])
-        ends = (Number(step.from_version), Number(step.to_version))
-        if any((Number(e.from_version), Number(e.to_version)) == ends for e in known):
+        if any(_ends(each) == _ends(step) for each in known):
             raise Invalid(
                 f"there is a strategy from {step.from_version} to {step.to_version} of {model} "
                 "already",
@@ -227,6 +227,11 @@ class Strategies:
         return tuple(
             name for name in here if name.startswith(f"{_NOWHERE}:") or "<" in name.split(":")[1]
         )
+
+
+def _ends(step: Step) -> tuple[Number, Number, bool]:
+    """Tell steps apart; what queries go along may lie beside what documents do."""
+    return Number(step.from_version), Number(step.to_version), step.way is Way.ADAPTER
 
 
 def _is_at(metadata: Mapping[str, Any], version: str) -> bool:
