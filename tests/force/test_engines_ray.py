@@ -29,6 +29,9 @@ from herdbook.front.moving.proving import Demands
 from herdbook.front.moving.telling import News
 from tests.engines.work import Job, makings, unmakeable, workers_seen
 
+# Ray takes its time where others use the machine.
+pytestmark = pytest.mark.timeout(240)
+
 ROOT = Path(__file__).parents[2]
 SURROUNDINGS = {
     # Loopback only, and nobody is told.
