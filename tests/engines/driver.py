@@ -1,6 +1,7 @@
 """A driver to be killed: `python -m tests.engines.driver FOLDER own|naive`."""
 
 import multiprocessing
+import signal
 import sys
 from pathlib import Path
 
@@ -19,4 +20,6 @@ def main(folder: Path, *, naive: bool) -> None:
 
 
 if __name__ == "__main__":
+    # A shell that starts this in the background lets it ignore Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     main(Path(sys.argv[1]), naive=sys.argv[2] == "naive")

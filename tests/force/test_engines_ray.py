@@ -184,19 +184,6 @@ def test_a_driver_that_is_killed_takes_its_actors_along(nodes: TwoNodes, tmp_pat
     assert not any(Path(f"/proc/{pid}").exists() for pid in actors)
 
 
-def test_a_node_is_killed_and_the_rest_goes_on(
-    engine: RayEngine, nodes: TwoNodes, tmp_path: Path
-) -> None:
-    job = Job(tmp_path, seconds=0.1)
-    killer = kill_soon(lambda: [nodes.raylet] if makings(tmp_path) == 2 else [])
-
-    done = list(engine.run(job, range(50)))
-
-    killer.join()
-    assert sorted(each.task for each in done) == list(range(50))
-    assert not [each for each in done if each.error]
-
-
 def test_documents_are_all_moved_when_an_actor_and_a_node_are_killed(
     nodes: TwoNodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -227,6 +214,19 @@ def test_documents_are_all_moved_when_an_actor_and_a_node_are_killed(
         assert {(each.number, each.write, len(each.history)) for each in told} == {
             ("v2", done.id, 1)
         }
+
+
+def test_a_node_is_killed_and_the_rest_goes_on(
+    engine: RayEngine, nodes: TwoNodes, tmp_path: Path
+) -> None:
+    job = Job(tmp_path, seconds=0.1)
+    killer = kill_soon(lambda: [nodes.raylet] if makings(tmp_path) == 2 else [])
+
+    done = list(engine.run(job, range(50)))
+
+    killer.join()
+    assert sorted(each.task for each in done) == list(range(50))
+    assert not [each for each in done if each.error]
 
 
 def filled(book: hb.Herdbook, address: str) -> tuple[OpenCollection, dict[str, str]]:
