@@ -214,7 +214,8 @@ def _live(folder: Path) -> Iterator[Row]:
     from examples.documents import corpus
 
     count, seconds = 3_000, 20.0
-    said = [each.text for each in corpus.documents(count)]
+    # PostgreSQL holds no NUL.
+    said = [each.text.replace("\0", " ") for each in corpus.documents(count)]
     with ExitStack() as closing:
         documents = _filled("pgvector", folder / "live", said, closing)
         store = opened(documents)
